@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* fs.h - one mounted file system: what all parts of core share.
+ *
+ * Set up by fs_open() before any other thread runs and constant afterwards, unless a line says
+ * which lock or phase changes it.
+ */
+#ifndef CORE_FS_H
+#define CORE_FS_H
+
+#include <stdatomic.h>
+
+#include "disk/base/reason.h"
+#include "disk/base/types.h"
+#include "disk/format/ondisk.h"
+
+struct volume;
+struct root;
+struct node_cache;
+struct space;
+struct delayed_refs;
+struct trans_mgr;
+struct epochs;
+struct inode_table;
+struct root_table;
+struct file_flusher;
+
+struct fs_options {
+	const char *source;
+	bool readonly;
+	bool no_excl;        /* somebody else (fuseblk) holds the claim on a block device */
+	int claim_wait_ms;   /* how long to wait for a btrfuse that is still finishing the image */
+	const char *subvol;  /* path from the top level, or NULL */
+	u64 subvolid;        /* 0: not given */
+	bool nodatacow;
+	bool nodatasum;
+	bool nologreplay;
+	bool noatime;        /* FUSE updates no atimes; kept for showing */
+	unsigned commit_s;   /* 0: 30 */
+	u64 cache_bytes;     /* 0: default */
+};
+
+/* Work of upper layers that must happen inside core's phases. Set once at start, may be NULL. */
+struct fs_hooks {
+	void *ctx;
+	/* Content of an inode changed other than by FUSE requests: drop the kernel's pages. Called
+	 * without locks. */
+	void (*invalidate)(void *ctx, u64 root_id, u64 ino);
+};
+
+struct fs {
+	struct fs_options opt;
+	struct volume *vol;
+	u32 nodesize;
+	u32 sectorsize;
+	u16 csum_type;
+	u16 csum_size;
+	u8 fsid[16];            /* as node headers carry it (metadata_uuid if that is set) */
+	u8 chunk_tree_uuid[16];
+	u64 incompat;
+	u64 compat_ro;
+	u64 mount_root_id;      /* subvolume shown at the mountpoint */
+
+	/* Changed in settle and exclusive sections only. */
+	struct btrfs_super_block super;
+	unsigned backup_slot;
+	bool uuid_tree_follows; /* uuid_tree_generation was equal to generation at mount */
+
+	_Atomic int error;      /* first negative errno that aborted; 0 while healthy */
+	bool readonly;
+
+	struct root *tree_root;
+	struct root *chunk_root;
+	struct root *extent_root;
+	struct root *dev_root;
+	struct root *csum_root;
+	struct root *fst_root;
+	struct root *uuid_root; /* NULL if the image has none */
+	struct root *block_group_root; /* where BLOCK_GROUP_ITEMs are: extent_root without the feature */
+
+	struct root_table *roots;
+	struct node_cache *cache;
+	struct epochs *epochs;
+	struct trans_mgr *trans;
+	struct delayed_refs *drefs;
+	struct space *space;
+	struct inode_table *inodes;
+	struct file_flusher *flusher;
+	struct fs_hooks hooks;
+	void *relocation;       /* owned by the layer above */
+};
+
+static inline bool fs_has_incompat(const struct fs *fs, u64 bit)
+{
+	return (fs->incompat & bit) != 0;
+}
+
+static inline bool fs_has_compat_ro(const struct fs *fs, u64 bit)
+{
+	return (fs->compat_ro & bit) != 0;
+}
+
+/* Opens @opt->source. On failure @why says what was wrong in words for the user, nothing was
+ * written, and *ret is untouched. The strings in @opt must outlive the file system. */
+_must_check_ int fs_open(const struct fs_options *opt, struct fs **ret, struct reason *why);
+
+/* Flushes, commits, closes. The first error met is returned; the image is complete (or untouched
+ * since its last good commit) when this returns. NULL is accepted. */
+int fs_close(struct fs *fs);
+
+#endif

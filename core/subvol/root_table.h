@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* root_table.h - the subvolume roots that are loaded.
+ *
+ * A root is loaded when first asked for and stays loaded while somebody holds it or it is dirty;
+ * idle ones are dropped when many are loaded. Global trees hang directly on struct fs.
+ */
+#ifndef CORE_SUBVOL_ROOT_TABLE_H
+#define CORE_SUBVOL_ROOT_TABLE_H
+
+#include "disk/base/types.h"
+
+struct fs;
+struct root;
+
+int root_table_create(struct fs *fs) _must_check_;
+void root_table_destroy(struct fs *fs);
+
+/* The subvolume root @root_id with a reference for the caller. Reads (no tree lock may be held).
+ * -ENOENT if there is no such subvolume or it is being deleted (refs 0), -EIO, -EUCLEAN. */
+_must_check_ int root_get(struct fs *fs, u64 root_id, struct root **ret);
+void root_put(struct root *root);
+void root_putp(struct root **root);
+#define _cleanup_root_ _cleanup_(root_putp)
+
+/* Loads a tree whose ROOT_ITEM stands in the root tree, whatever kind it is. Not cached. */
+_must_check_ int root_load(struct fs *fs, u64 root_id, struct root **ret);
+
+/* Loads a tree from an address that the superblock holds (tree root, chunk root). */
+_must_check_ int root_load_at(struct fs *fs, u64 root_id, u64 logical, u64 generation, u8 level,
+			      struct root **ret);
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* super.h - what the superblock asks of us, and what a commit puts into it. */
+#ifndef CORE_SUPER_H
+#define CORE_SUPER_H
+
+#include "disk/base/reason.h"
+#include "disk/base/types.h"
+
+struct fs;
+
+/* Refuses features and pending work that this version cannot honour, naming them.
+ * @readonly may be turned on by an unknown compat_ro bit. -EOPNOTSUPP. */
+_must_check_ int super_check_features(struct fs *fs, struct reason *why);
+
+/* The same for what only the trees show: quota tree, balance item, relocation trees, replace. */
+_must_check_ int super_check_trees(struct fs *fs, struct reason *why);
+
+/* Fills roots, generation and the next backup slot of fs->super for the transaction @transid.
+ * Settle is over: roots do not change any more. */
+void super_prepare(struct fs *fs, u64 transid);
+
+#endif
