@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * sync_point.h - named places where a test can park, fail or kill a thread, and switches that turn
+ * one guard off. Test builds only (-DBTRFUSE_TEST); otherwise nothing is left of them, no code and
+ * no string. The socket server starts when BTRFUSE_TEST_SOCKET is set and sync_point_start() is
+ * called (after daemonizing).
+ *
+ * Protocol (one command a line, one reply line "ok ..." or "error REASON"):
+ *   arm NAME [KEY=VALUE...] [N]   park the next thread (after N hits, default 1) that passes NAME
+ * with these keys wait NAME SECONDS             until a thread is parked there release NAME|all
+ * lets parked threads go and disarms fail NAME ERRNO [KEY=VALUE...] [N]   the next hit (N hits,
+ * default 1) of SP_FAIL gets -ERRNO; a number or a name crash NAME [KEY=VALUE...]     _exit(137) at
+ * the next hit guard NAME on|off             guards          threads          hits NAME A parked
+ * thread is released, with stacks on standard error, after BTRFUSE_TEST_WATCHDOG seconds (default
+ * 10). Keys: ino off len bytenr bg root transid tid; numbers decimal or 0x.
+ */
+#ifndef DISK_BASE_SYNC_POINT_H
+#define DISK_BASE_SYNC_POINT_H
+
+#include "disk/base/types.h"
+
+struct sync_keys {
+	u64 ino, off, len, bytenr, bg, root, transid, tid;
+};
+
+/* Every guard that a test may switch off; the names are RACES.md's (last column of its table). */
+#define SYNC_GUARDS(X)                                                                             \
+	X(drain)                                                                                   \
+	X(token_until_io)                                                                          \
+	X(ro_check)                                                                                \
+	X(token_atomic)                                                                            \
+	X(token_until_convert)                                                                     \
+	X(resv_drain)                                                                              \
+	X(copy_flush)                                                                              \
+	X(pin)                                                                                     \
+	X(last_snapshot)
+
+enum sync_guard {
+#define SYNC_GUARD_ENUM(name) SYNC_GUARD_##name,
+	SYNC_GUARDS(SYNC_GUARD_ENUM)
+#undef SYNC_GUARD_ENUM
+		SYNC_GUARD_COUNT
+};
+
+#ifdef BTRFUSE_TEST
+
+extern int sync_point_armed; /* number of armed commands; read without a lock, so only a hint */
+
+void sync_point_hit(const char *name, const struct sync_keys *keys);
+int sync_point_fail(const char *name, const struct sync_keys *keys);
+bool sync_guard_on(enum sync_guard guard);
+
+/* Starts the server if the environment asks for it. 0 or negative errno. */
+_must_check_ int sync_point_start(void);
+/* One command as over the socket; the reply without newline. For unit tests. */
+void sync_point_command(const char *line, char *reply, size_t size);
+
+#define SP_ARMED() unlikely(__atomic_load_n(&sync_point_armed, __ATOMIC_RELAXED))
+
+/* May park the calling thread, whatever locks it holds. */
+#define SP(name, ...)                                                                              \
+	do {                                                                                       \
+		if (SP_ARMED())                                                                    \
+			sync_point_hit(name, &(const struct sync_keys){__VA_ARGS__});              \
+	} while (0)
+
+/* Like SP, then 0 or the -errno that a test injected. */
+#define SP_FAIL(name, ...)                                                                         \
+	(SP_ARMED() ? sync_point_fail(name, &(const struct sync_keys){__VA_ARGS__}) : 0)
+
+/* True unless a test switched this guard off. */
+#define GUARD(name) sync_guard_on(SYNC_GUARD_##name)
+
+#else
+
+#define SP(name, ...) ((void)sizeof((struct sync_keys){__VA_ARGS__}))
+#define SP_FAIL(name, ...) ((void)sizeof((struct sync_keys){__VA_ARGS__}), 0)
+#define GUARD(name) ((void)SYNC_GUARD_##name, true)
+
+static inline int sync_point_start(void)
+{
+	return 0;
+}
+
+#endif
+
+#endif

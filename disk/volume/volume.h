@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * volume.h - a file system's devices as one logical address space: verified reads with mirror retry
+ * and repair, fan-out writes, superblocks. Blocks on device I/O: never call with a tree lock held.
+ * Thread safe. Memory handed in is 4 KiB aligned, offsets and lengths are multiples of the sector
+ * size. Faults are logged here; callers pass the errno on. Repair: a mirror that failed is
+ * overwritten with good bytes if the volume is writable and still_wanted() (may be NULL = yes) says
+ * that the address still holds what the caller looked up. It is called without locks and may take
+ * tree locks.
+ */
+#ifndef DISK_VOLUME_VOLUME_H
+#define DISK_VOLUME_VOLUME_H
+
+#include <sys/uio.h>
+
+#include "disk/base/reason.h"
+#include "disk/format/key.h"
+#include "disk/volume/chunk_map.h"
+
+struct volume;
+struct device;
+
+struct volume_options {
+	const char *source;
+	bool readonly;
+	bool no_excl;      /* block device claimed by fuseblk */
+	int claim_wait_ms; /* bounded wait for another process's claim */
+};
+
+/* Opens and claims the device, reads and checks the primary superblock, fills the chunk map from
+ * sys_chunk_array. Feature bits are not judged. If the primary is bad and a copy good, @why says
+ * so. */
+_must_check_ int volume_open(const struct volume_options *opt, struct volume **ret,
+			     struct reason *why);
+/* The same over any device (tests); takes @dev, also on failure. */
+_must_check_ int volume_open_device(struct device *dev, bool readonly, struct volume **ret,
+				    struct reason *why);
+void volume_close(struct volume *vol); /* accepts NULL; does not flush */
+
+/* As read at open; never changes. */
+const struct btrfs_super_block *volume_super(const struct volume *vol);
+const char *volume_source(const struct volume *vol);
+u32 volume_nodesize(const struct volume *vol);
+u32 volume_sectorsize(const struct volume *vol);
+u16 volume_csum_type(const struct volume *vol);
+u32 volume_csum_size(const struct volume *vol);
+bool volume_readonly(const struct volume *vol);
+u64 volume_devid(const struct volume *vol);
+u64 volume_device_bytes(
+	const struct volume *vol); /* size of the device itself, not what the superblock says */
+struct chunk_map *volume_chunks(struct volume *vol);
+struct device *volume_device(struct volume *vol);
+
+/* A chunk item met in the chunk tree: checked, put into the map; one that is there already must say
+ * the same. -EUCLEAN: bad; -EOPNOTSUPP: a profile or device that this build cannot map. Logged. */
+_must_check_ int volume_add_chunk_item(struct volume *vol, u64 logical,
+				       const struct btrfs_chunk *item, u32 item_size);
+
+/* What the pointer to a node promises. owner 0 = any; for a subvolume's tree pass 0, its nodes may
+ * belong to others. */
+struct node_expect {
+	u64 logical;
+	u64 generation; /* 0 = any */
+	u8 level;
+	u64 owner;
+	bool has_first_key;
+	struct key first_key;
+	bool (*still_wanted)(void *ctx);
+	void *ctx;
+};
+
+/* One node: every mirror until checksum, check_node() and the expectation hold. @buf has nodesize
+ * bytes. -EIO: no mirror is good. */
+_must_check_ int volume_read_node(struct volume *vol, const struct node_expect *want, void *buf);
+
+/* Data; @csums has one checksum (csum_size bytes) for each sector, or is NULL (then only I/O errors
+ * are seen). @present (may be NULL = all): one bool for each sector that has a checksum. Bad
+ * sectors are tried on the other mirrors one by one. -EIO: a sector is bad in each. */
+_must_check_ int volume_read_data(struct volume *vol, u64 logical, u64 len, const u8 *csums,
+				  const bool *present, void *buf, bool (*still_wanted)(void *ctx),
+				  void *ctx);
+/* Like volume_read_data, but no repair and no log line: the caller looks the mapping up again
+ * before it believes the fault. */
+_must_check_ int volume_read_data_quiet(struct volume *vol, u64 logical, u64 len, const u8 *csums,
+					const bool *present, void *buf);
+
+/* Checks the node (flags WRITTEN is set here) and stores its checksum: the last step before it is
+ * written. -EUCLEAN: logged, do not write. */
+_must_check_ int volume_seal_node(struct volume *vol, void *node);
+
+/* To every mirror; any failure is an error. May span chunks. Lengths of each iov are multiples of
+ * the sector size. */
+_must_check_ int volume_write(struct volume *vol, u64 logical, const struct iovec *iov, int cnt);
+_must_check_ int volume_pwrite_inplace(struct volume *vol, u64 logical, const void *buf, u64 len);
+
+_must_check_ int volume_flush(struct volume *vol);
+/* Best effort: 0, -EOPNOTSUPP or the device's error; not logged. */
+_must_check_ int volume_discard(struct volume *vol, u64 logical, u64 len);
+
+enum super_which { SUPER_PRIMARY, SUPER_COPIES };
+/* Checks @sb, then writes it with bytenr and checksum of each copy (@sb itself gets the primary's).
+ * Flushing is the caller's. A failed primary is an error; copies beyond the device's end are
+ * skipped, failed copies counted and logged. Also moves the newest generation that the checkers
+ * accept. */
+_must_check_ int volume_write_super(struct volume *vol, struct btrfs_super_block *sb,
+				    enum super_which which);
+u64 volume_failed_super_copies(const struct volume *vol);
+
+/* Calls @cb for each logical range inside @chunk that lies on a superblock copy's 64 KiB stripe on
+ * any device: never to be allocated. */
+void volume_super_stripes(struct volume *vol, const struct chunk *chunk,
+			  void (*cb)(void *ctx, u64 logical, u64 len), void *ctx);
+
+/* Newest generation that the checkers accept in items is this + 1. volume_write_super() moves it.
+ */
+u64 volume_generation(const struct volume *vol);
+
+/* What went wrong and right so far. */
+struct volume_stats {
+	u64 read_errors, csum_errors, generation_errors, write_errors, flush_errors, repaired;
+};
+void volume_stats_get(struct volume *vol, struct volume_stats *ret);
+
+#endif
