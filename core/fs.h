@@ -77,6 +77,8 @@ struct fs {
 	struct root *uuid_root; /* NULL if the image has none */
 	struct root *block_group_root; /* where BLOCK_GROUP_ITEMs are: extent_root without the feature */
 
+	struct root *top_root; /* subvolume 5, always loaded */
+
 	struct root_table *roots;
 	struct node_cache *cache;
 	struct epochs *epochs;

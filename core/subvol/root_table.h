@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* root_table.h - the subvolume roots that are loaded.
  *
- * A root is loaded when first asked for and stays loaded while somebody holds it or it is dirty;
- * idle ones are dropped when many are loaded. Global trees hang directly on struct fs.
+ * A root is loaded when first asked for and stays loaded: with it stays one node. Global trees hang
+ * directly on struct fs.
  */
 #ifndef CORE_SUBVOL_ROOT_TABLE_H
 #define CORE_SUBVOL_ROOT_TABLE_H

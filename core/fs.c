@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* fs.c - putting a file system together and taking it apart.
+ *
+ * Opening goes from what the superblock says to what the trees say; whatever is refused is refused
+ * before the first write. Closing goes the other way; each part accepts being half-built.
+ */
+#include "core/fs.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "core/extent/delayed_ref.h"
+#include "core/file/file.h"
+#include "core/inode/inode.h"
+#include "core/inode/orphan.h"
+#include "core/space/space.h"
+#include "core/subvol/mount_root.h"
+#include "core/subvol/root_table.h"
+#include "core/super.h"
+#include "core/trans/epoch.h"
+#include "core/trans/transaction.h"
+#include "core/tree/node_cache.h"
+#include "core/tree/root.h"
+#include "core/tree/search.h"
+#include "disk/base/buffer.h"
+#include "disk/base/log.h"
+#include "disk/volume/volume.h"
+
+#define DEFAULT_CACHE_BYTES MIB(256)
+
+static void take_super(struct fs *fs)
+{
+	const struct btrfs_super_block *sb = volume_super(fs->vol);
+
+	fs->super = *sb;
+	fs->nodesize = get_le32(&sb->nodesize);
+	fs->sectorsize = get_le32(&sb->sectorsize);
+	fs->csum_type = get_le16(&sb->csum_type);
+	fs->csum_size = (u16)volume_csum_size(fs->vol);
+	fs->incompat = get_le64(&sb->incompat_flags);
+	fs->compat_ro = get_le64(&sb->compat_ro_flags);
+	memcpy(fs->fsid,
+	       fs_has_incompat(fs, BTRFS_FEATURE_INCOMPAT_METADATA_UUID) ? sb->metadata_uuid : sb->fsid,
+	       sizeof(fs->fsid));
+	fs->uuid_tree_follows = sb->uuid_tree_generation == sb->generation;
+}
+
+/* The slot after the newest is the next to be written. */
+static unsigned next_backup_slot(const struct btrfs_super_block *sb)
+{
+	u64 newest = 0;
+	unsigned slot = 0;
+
+	for (unsigned i = 0; i < SUPER_BACKUP_ROOTS; i++) {
+		u64 generation = get_le64(&sb->super_roots[i].tree_root_gen);
+
+		if (generation >= newest && generation <= get_le64(&sb->generation)) {
+			newest = generation;
+			slot = (i + 1) % SUPER_BACKUP_ROOTS;
+		}
+	}
+	return slot;
+}
+
+static int create_parts(struct fs *fs)
+{
+	int r;
+
+	fs->cache = node_cache_new(fs->opt.cache_bytes);
+	if (!fs->cache)
+		return -ENOMEM;
+	r = epochs_create(&fs->epochs);
+	if (r == 0)
+		r = delayed_refs_create(&fs->drefs);
+	if (r == 0)
+		r = trans_mgr_create(fs);
+	if (r == 0)
+		r = root_table_create(fs);
+	if (r == 0)
+		r = inode_table_create(fs);
+	if (r == 0)
+		r = file_flusher_create(fs);
+	return r;
+}
+
+/* Every chunk item becomes an entry of the volume's map. */
+static int load_chunks(struct fs *fs)
+{
+	struct key first = { BTRFS_FIRST_CHUNK_TREE_OBJECTID, BTRFS_CHUNK_ITEM_KEY, 0 };
+	_cleanup_path_ struct path path = {};
+	int r = tree_search_next(fs->chunk_root, &first, &path);
+
+	if (r == -ENOENT)
+		return -EUCLEAN;
+	for (; r >= 0; r = tree_next(&path)) {
+		struct key key;
+
+		if (r == 1 && path_at_end(&path))
+			return 0;
+		key = path_key(&path);
+		if (key.objectid != first.objectid || key.type != first.type)
+			return 0;
+		r = volume_add_chunk_item(fs->vol, key.offset, path_data(&path), path_size(&path));
+		if (r < 0)
+			return r;
+	}
+	return r;
+}
+
+static int load_super_roots(struct fs *fs, struct reason *why)
+{
+	const struct btrfs_super_block *sb = &fs->super;
+	int r = root_load_at(fs, BTRFS_CHUNK_TREE_OBJECTID, get_le64(&sb->chunk_root),
+			     get_le64(&sb->chunk_root_generation), sb->chunk_root_level,
+			     &fs->chunk_root);
+
+	if (r == 0) {
+		memcpy(fs->chunk_tree_uuid, node_chunk_tree_uuid(fs->chunk_root->node->data),
+		       sizeof(fs->chunk_tree_uuid));
+		r = load_chunks(fs);
+	}
+	if (r < 0) {
+		reason_set(why, "cannot read the chunk tree: %s", strerror(-r));
+		return r;
+	}
+	r = root_load_at(fs, BTRFS_ROOT_TREE_OBJECTID, get_le64(&sb->root),
+			 get_le64(&sb->generation), sb->root_level, &fs->tree_root);
+	if (r < 0)
+		reason_set(why, "cannot read the root tree: %s", strerror(-r));
+	return r;
+}
+
+struct global_tree {
+	u64 id;
+	size_t member;
+	const char *name;
+	bool optional;
+};
+
+static const struct global_tree global_trees[] = {
+	{ BTRFS_EXTENT_TREE_OBJECTID, offsetof(struct fs, extent_root), "extent", false },
+	{ BTRFS_DEV_TREE_OBJECTID, offsetof(struct fs, dev_root), "device", false },
+	{ BTRFS_CSUM_TREE_OBJECTID, offsetof(struct fs, csum_root), "checksum", false },
+	{ BTRFS_FREE_SPACE_TREE_OBJECTID, offsetof(struct fs, fst_root), "free-space", true },
+	{ BTRFS_UUID_TREE_OBJECTID, offsetof(struct fs, uuid_root), "uuid", true },
+	{ BTRFS_BLOCK_GROUP_TREE_OBJECTID, offsetof(struct fs, block_group_root), "block-group",
+	  true },
+};
+
+static struct root **global_root(struct fs *fs, const struct global_tree *tree)
+{
+	return (struct root **)(void *)((char *)fs + tree->member);
+}
+
+static int load_global_trees(struct fs *fs, struct reason *why)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(global_trees); i++) {
+		const struct global_tree *tree = &global_trees[i];
+		int r = root_load(fs, tree->id, global_root(fs, tree));
+
+		if (r == -ENOENT && tree->optional)
+			continue;
+		if (r < 0) {
+			reason_set(why, "cannot read the %s tree: %s", tree->name, strerror(-r));
+			return r;
+		}
+	}
+	if (!fs->block_group_root) {
+		fs->block_group_root = fs->extent_root;
+		atomic_fetch_add(&fs->extent_root->refs, 1);
+	}
+	return 0;
+}
+
+static int load_trees(struct fs *fs, struct reason *why)
+{
+	int r = load_super_roots(fs, why);
+
+	if (r == 0)
+		r = load_global_trees(fs, why);
+	if (r == 0)
+		r = super_check_trees(fs, why);
+	if (r < 0)
+		return r;
+	r = root_get(fs, BTRFS_FS_TREE_OBJECTID, &fs->top_root);
+	if (r < 0) {
+		reason_set(why, "cannot read the top-level subvolume: %s", strerror(-r));
+		return r;
+	}
+	r = mount_root_choose(fs, why);
+	return r < 0 ? r : space_load(fs, why);
+}
+
+static int start_threads(struct fs *fs)
+{
+	int r;
+
+	if (fs->readonly)
+		return 0;
+	r = file_flusher_start(fs);
+	return r < 0 ? r : trans_mgr_start(fs);
+}
+
+static int open_volume(struct fs *fs, struct reason *why)
+{
+	struct volume_options vopt = {
+		.source = fs->opt.source,
+		.readonly = fs->opt.readonly,
+		.no_excl = fs->opt.no_excl,
+		.claim_wait_ms = fs->opt.claim_wait_ms,
+	};
+	int r = volume_open(&vopt, &fs->vol, why);
+
+	if (r < 0)
+		return r;
+	take_super(fs);
+	fs->backup_slot = next_backup_slot(&fs->super);
+	return super_check_features(fs, why);
+}
+
+static void destroy(struct fs *fs)
+{
+	trans_mgr_stop(fs);
+	if (fs->flusher)
+		file_flusher_stop(fs);
+	if (fs->inodes)
+		inode_table_destroy(fs);
+	if (fs->flusher)
+		file_flusher_destroy(fs);
+	trans_mgr_destroy(fs);
+	space_destroy(fs);
+	root_put(fs->top_root);
+	if (fs->roots)
+		root_table_destroy(fs);
+	for (size_t i = 0; i < ARRAY_SIZE(global_trees); i++)
+		root_put(*global_root(fs, &global_trees[i]));
+	root_put(fs->tree_root);
+	root_put(fs->chunk_root);
+	delayed_refs_destroy(fs->drefs);
+	node_cache_free(fs->cache);
+	epochs_destroy(fs->epochs);
+	volume_close(fs->vol);
+	buffer_pool_drain();
+	free(fs);
+}
+
+static int open_into(struct fs *fs, struct reason *why)
+{
+	int r = open_volume(fs, why);
+
+	if (r < 0)
+		return r;
+	r = create_parts(fs);
+	if (r < 0) {
+		reason_set(why, "%s", strerror(-r));
+		return r;
+	}
+	r = load_trees(fs, why);
+	if (r < 0)
+		return r;
+	r = start_threads(fs);
+	if (r == 0)
+		r = orphan_cleanup(fs, fs->mount_root_id);
+	if (r < 0)
+		reason_set(why, "cannot start: %s", strerror(-r));
+	return r;
+}
+
+int fs_open(const struct fs_options *opt, struct fs **ret, struct reason *why)
+{
+	struct fs *fs = calloc(1, sizeof(*fs));
+	int r;
+
+	if (!fs)
+		return -ENOMEM;
+	fs->opt = *opt;
+	fs->readonly = opt->readonly;
+	if (!fs->opt.cache_bytes)
+		fs->opt.cache_bytes = DEFAULT_CACHE_BYTES;
+	r = open_into(fs, why);
+	if (r < 0) {
+		destroy(fs);
+		return r;
+	}
+	*ret = fs;
+	return 0;
+}
+
+int fs_close(struct fs *fs)
+{
+	int r;
+
+	if (!fs)
+		return 0;
+	trans_mgr_stop(fs);
+	inode_table_drain(fs);
+	r = fs->readonly ? 0 : fs_sync(fs);
+	if (r < 0)
+		log_fault("the last commit failed: %s", strerror(-r));
+	destroy(fs);
+	return r;
+}

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* super.c - see super.h. What is refused here is refused before anything is written. */
+#include "core/super.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "core/fs.h"
+#include "core/tree/root.h"
+#include "core/tree/search.h"
+#include "disk/codec/csum.h"
+#include "disk/volume/volume.h"
+
+struct feature {
+	u64 bit;
+	const char *name;
+	bool supported;
+};
+
+static const struct feature incompat_features[] = {
+	{ BTRFS_FEATURE_INCOMPAT_MIXED_BACKREF, "mixed backref", true },
+	{ BTRFS_FEATURE_INCOMPAT_DEFAULT_SUBVOL, "default subvolume", true },
+	{ BTRFS_FEATURE_INCOMPAT_MIXED_GROUPS, "mixed block groups", false },
+	/* set by the kernel at the first compressed write or mount option; extents tell the rest */
+	{ BTRFS_FEATURE_INCOMPAT_COMPRESS_LZO, "lzo compression", true },
+	{ BTRFS_FEATURE_INCOMPAT_COMPRESS_ZSTD, "zstd compression", true },
+	{ BTRFS_FEATURE_INCOMPAT_BIG_METADATA, "big metadata", true },
+	{ BTRFS_FEATURE_INCOMPAT_EXTENDED_IREF, "extended inode refs", true },
+	{ BTRFS_FEATURE_INCOMPAT_RAID56, "RAID5/6", false },
+	{ BTRFS_FEATURE_INCOMPAT_SKINNY_METADATA, "skinny metadata", true },
+	{ BTRFS_FEATURE_INCOMPAT_NO_HOLES, "no-holes", true },
+	{ BTRFS_FEATURE_INCOMPAT_METADATA_UUID, "metadata uuid", false },
+	{ BTRFS_FEATURE_INCOMPAT_RAID1C34, "RAID1C3/4", false },
+	{ BTRFS_FEATURE_INCOMPAT_ZONED, "zoned", false },
+	{ BTRFS_FEATURE_INCOMPAT_EXTENT_TREE_V2, "extent tree v2", false },
+	{ BTRFS_FEATURE_INCOMPAT_RAID_STRIPE_TREE, "RAID stripe tree", false },
+	{ BTRFS_FEATURE_INCOMPAT_SIMPLE_QUOTA, "simple quotas", false },
+};
+
+static const struct feature compat_ro_features[] = {
+	{ BTRFS_FEATURE_COMPAT_RO_FREE_SPACE_TREE, "free-space tree", true },
+	{ BTRFS_FEATURE_COMPAT_RO_FREE_SPACE_TREE_VALID, "valid free-space tree", true },
+	{ BTRFS_FEATURE_COMPAT_RO_VERITY, "verity", false },
+	{ BTRFS_FEATURE_COMPAT_RO_BLOCK_GROUP_TREE, "block-group tree", false },
+};
+
+#define FST_FLAGS \
+	(BTRFS_FEATURE_COMPAT_RO_FREE_SPACE_TREE | BTRFS_FEATURE_COMPAT_RO_FREE_SPACE_TREE_VALID)
+
+/* The first feature in @flags that is not supported, unknown bits included; NULL if none. */
+static const char *unsupported(u64 flags, const struct feature *table, size_t count, u64 *bit)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (!(flags & table[i].bit))
+			continue;
+		*bit = table[i].bit;
+		if (!table[i].supported)
+			return table[i].name;
+		flags &= ~table[i].bit;
+	}
+	*bit = flags & -flags;
+	return flags ? "unknown" : NULL;
+}
+
+static int check_incompat(struct fs *fs, struct reason *why)
+{
+	u64 bit;
+	const char *name = unsupported(fs->incompat, incompat_features,
+				       ARRAY_SIZE(incompat_features), &bit);
+
+	if (!name)
+		return 0;
+	reason_set(why, "unsupported incompat feature: %s (bit 0x%llx)", name,
+		   (unsigned long long)bit);
+	return -EOPNOTSUPP;
+}
+
+static int check_compat_ro(struct fs *fs, struct reason *why)
+{
+	u64 bit;
+	const char *name = unsupported(fs->compat_ro, compat_ro_features,
+				       ARRAY_SIZE(compat_ro_features), &bit);
+
+	if (fs->readonly)
+		return 0;
+	if (name) {
+		reason_set(why, "unsupported read-write feature: %s (compat_ro bit 0x%llx); "
+			   "it can be mounted with -o ro", name, (unsigned long long)bit);
+		return -EOPNOTSUPP;
+	}
+	if ((fs->compat_ro & FST_FLAGS) == FST_FLAGS)
+		return 0;
+	reason_set(why, "no valid free-space tree (free-space cache v1?); "
+		   "it can be mounted with -o ro");
+	return -EOPNOTSUPP;
+}
+
+static int check_log(struct fs *fs, struct reason *why)
+{
+	if (get_le64(&fs->super.log_root) == 0)
+		return 0;
+	if (fs->readonly && fs->opt.nologreplay)
+		return 0;
+	reason_set(why, "a log tree waits to be replayed, which is not supported%s",
+		   fs->readonly ? "; -o ro,nologreplay mounts without it" :
+				  "; mount it once with the kernel, or with -o ro,nologreplay");
+	return -EOPNOTSUPP;
+}
+
+int super_check_features(struct fs *fs, struct reason *why)
+{
+	const struct btrfs_super_block *sb = &fs->super;
+	int r;
+
+	if (csum_size(fs->csum_type) == 0) {
+		const char *name = csum_name(fs->csum_type);
+
+		reason_set(why, "unsupported checksum type %s (%u)", name ? name : "unknown",
+			   fs->csum_type);
+		return -EOPNOTSUPP;
+	}
+	if (get_le64(&sb->num_devices) != 1) {
+		reason_set(why, "file system on %llu devices: only one is supported",
+			   (unsigned long long)get_le64(&sb->num_devices));
+		return -EOPNOTSUPP;
+	}
+	if (get_le64(&sb->flags) & (BTRFS_SUPER_FLAG_SEEDING | BTRFS_SUPER_FLAG_METADUMP |
+				    BTRFS_SUPER_FLAG_METADUMP_V2)) {
+		reason_set(why, "a seed device or a metadata dump is not supported");
+		return -EOPNOTSUPP;
+	}
+	r = check_incompat(fs, why);
+	if (r == 0)
+		r = check_compat_ro(fs, why);
+	if (r == 0)
+		r = check_log(fs, why);
+	return r;
+}
+
+/* Things in the root tree that show work in progress which we cannot take part in. */
+struct refused_item {
+	struct key first; /* any item from here ... */
+	struct key last;  /* ... to here */
+	const char *what;
+};
+
+static const struct refused_item refused_items[] = {
+	{ { BTRFS_QUOTA_TREE_OBJECTID, BTRFS_ROOT_ITEM_KEY, 0 },
+	  { BTRFS_QUOTA_TREE_OBJECTID, BTRFS_ROOT_ITEM_KEY, UINT64_MAX },
+	  "quotas are enabled (quota tree)" },
+	{ { BTRFS_BALANCE_OBJECTID, BTRFS_TEMPORARY_ITEM_KEY, 0 },
+	  { BTRFS_BALANCE_OBJECTID, BTRFS_TEMPORARY_ITEM_KEY, UINT64_MAX },
+	  "an interrupted balance (balance item)" },
+	{ { BTRFS_TREE_RELOC_OBJECTID, BTRFS_ROOT_ITEM_KEY, 0 },
+	  { BTRFS_TREE_RELOC_OBJECTID, BTRFS_ROOT_ITEM_KEY, UINT64_MAX },
+	  "an interrupted relocation (relocation tree)" },
+};
+
+static int find_refused(struct root *root, const struct refused_item *item, bool *found)
+{
+	_cleanup_path_ struct path path = {};
+	struct key key;
+	int r = tree_search_next(root, &item->first, &path);
+
+	*found = false;
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return r;
+	key = path_key(&path);
+	*found = key_cmp(&key, &item->last) <= 0;
+	return 0;
+}
+
+/* The replace item stays for ever once there was a replace; only a started one matters. */
+static int check_replace(struct fs *fs, struct reason *why)
+{
+	struct key key = { 0, BTRFS_DEV_REPLACE_KEY, 0 };
+	struct btrfs_dev_replace_item item = {};
+	int r = tree_lookup(fs->dev_root, &key, &item, sizeof(item));
+	u64 state = get_le64(&item.replace_state);
+
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return r;
+	if (state != BTRFS_IOCTL_DEV_REPLACE_STATE_STARTED &&
+	    state != BTRFS_IOCTL_DEV_REPLACE_STATE_SUSPENDED)
+		return 0;
+	reason_set(why, "an interrupted device replace is not supported read-write");
+	return -EOPNOTSUPP;
+}
+
+/* A v1 cache that the kernel would believe after we changed the space it describes. */
+static int check_v1_cache(struct fs *fs, struct reason *why)
+{
+	u64 cache = get_le64(&fs->super.cache_generation);
+
+	if (cache == 0 || cache == UINT64_MAX || cache != get_le64(&fs->super.generation))
+		return 0;
+	reason_set(why, "a valid free-space cache v1 is not supported read-write");
+	return -EOPNOTSUPP;
+}
+
+int super_check_trees(struct fs *fs, struct reason *why)
+{
+	int r;
+
+	if (fs->readonly)
+		return 0;
+	for (size_t i = 0; i < ARRAY_SIZE(refused_items); i++) {
+		bool found;
+
+		r = find_refused(fs->tree_root, &refused_items[i], &found);
+		if (r < 0)
+			return r;
+		if (found) {
+			reason_set(why, "%s: not supported read-write", refused_items[i].what);
+			return -EOPNOTSUPP;
+		}
+	}
+	r = check_replace(fs, why);
+	return r < 0 ? r : check_v1_cache(fs, why);
+}
+
+static void backup_tree(void *bytenr, void *generation, u8 *level, const struct root *root)
+{
+	put_le64(bytenr, root->node->logical);
+	put_le64(generation, root->node->generation);
+	*level = root->node->level;
+}
+
+/* The slots turn with each commit: the kernel looks for the newest by tree_root_gen. */
+static void fill_backup(struct fs *fs)
+{
+	struct btrfs_super_block *sb = &fs->super;
+	struct btrfs_root_backup *b = &sb->super_roots[fs->backup_slot];
+
+	memset(b, 0, sizeof(*b));
+#define TREE(name, root) \
+	backup_tree((u8 *)b + offsetof(struct btrfs_root_backup, name##_root), \
+		    (u8 *)b + offsetof(struct btrfs_root_backup, name##_root_gen), \
+		    &b->name##_root_level, root)
+	TREE(tree, fs->tree_root);
+	TREE(chunk, fs->chunk_root);
+	TREE(extent, fs->extent_root);
+	TREE(fs, fs->top_root);
+	TREE(dev, fs->dev_root);
+	TREE(csum, fs->csum_root);
+#undef TREE
+	b->total_bytes = sb->total_bytes;
+	b->bytes_used = sb->bytes_used;
+	b->num_devices = sb->num_devices;
+	fs->backup_slot = (fs->backup_slot + 1) % SUPER_BACKUP_ROOTS;
+}
+
+void super_prepare(struct fs *fs, u64 transid)
+{
+	struct btrfs_super_block *sb = &fs->super;
+
+	put_le64(&sb->generation, transid);
+	put_le64(&sb->root, fs->tree_root->node->logical);
+	sb->root_level = fs->tree_root->node->level;
+	put_le64(&sb->chunk_root, fs->chunk_root->node->logical);
+	sb->chunk_root_level = fs->chunk_root->node->level;
+	put_le64(&sb->chunk_root_generation, fs->chunk_root->node->generation);
+	put_le64(&sb->log_root, 0);
+	sb->log_root_level = 0;
+	/* else the kernel would walk all subvolumes to rebuild the uuid tree */
+	if (fs->uuid_tree_follows)
+		put_le64(&sb->uuid_tree_generation, transid);
+	fill_backup(fs);
+}
