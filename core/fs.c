@@ -143,6 +143,8 @@ static const struct global_tree global_trees[] = {
 	{ BTRFS_CSUM_TREE_OBJECTID, offsetof(struct fs, csum_root), "checksum", false },
 	{ BTRFS_FREE_SPACE_TREE_OBJECTID, offsetof(struct fs, fst_root), "free-space", true },
 	{ BTRFS_UUID_TREE_OBJECTID, offsetof(struct fs, uuid_root), "uuid", true },
+	{ BTRFS_DATA_RELOC_TREE_OBJECTID, offsetof(struct fs, data_reloc_root), "data relocation",
+	  true },
 	{ BTRFS_BLOCK_GROUP_TREE_OBJECTID, offsetof(struct fs, block_group_root), "block-group",
 	  true },
 };
@@ -189,6 +191,18 @@ static int load_trees(struct fs *fs, struct reason *why)
 	}
 	r = mount_root_choose(fs, why);
 	return r < 0 ? r : space_load(fs, why);
+}
+
+struct root *fs_global_root(struct fs *fs, u64 root_id)
+{
+	if (root_id == BTRFS_ROOT_TREE_OBJECTID)
+		return fs->tree_root;
+	if (root_id == BTRFS_CHUNK_TREE_OBJECTID)
+		return fs->chunk_root;
+	for (size_t i = 0; i < ARRAY_SIZE(global_trees); i++)
+		if (global_trees[i].id == root_id)
+			return *global_root(fs, &global_trees[i]);
+	return NULL;
 }
 
 static int start_threads(struct fs *fs)
@@ -293,6 +307,10 @@ int fs_close(struct fs *fs)
 	if (!fs)
 		return 0;
 	trans_mgr_stop(fs);
+	/* unlinked files keep nothing dirty, others must be clean before they can leave the table */
+	r = fs->readonly ? 0 : file_flush_all(fs);
+	if (r < 0)
+		log_fault("writing back dirty files: %s", strerror(-r));
 	inode_table_drain(fs);
 	r = fs->readonly ? 0 : fs_sync(fs);
 	if (r < 0)

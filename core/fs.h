@@ -75,6 +75,7 @@ struct fs {
 	struct root *csum_root;
 	struct root *fst_root;
 	struct root *uuid_root; /* NULL if the image has none */
+	struct root *data_reloc_root; /* only its nodes matter to us; NULL if there is none */
 	struct root *block_group_root; /* where BLOCK_GROUP_ITEMs are: extent_root without the feature */
 
 	struct root *top_root; /* subvolume 5, always loaded */
@@ -104,6 +105,9 @@ static inline bool fs_has_compat_ro(const struct fs *fs, u64 bit)
 /* Opens @opt->source. On failure @why says what was wrong in words for the user, nothing was
  * written, and *ret is untouched. The strings in @opt must outlive the file system. */
 _must_check_ int fs_open(const struct fs_options *opt, struct fs **ret, struct reason *why);
+
+/* The tree @root_id if it is one of those that are never shared with snapshots, else NULL. */
+struct root *fs_global_root(struct fs *fs, u64 root_id);
 
 /* Flushes, commits, closes. The first error met is returned; the image is complete (or untouched
  * since its last good commit) when this returns. NULL is accepted. */
