@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * delayed_queue.h - the queue behind delayed_ref.h: what is pending for each extent. Private to
+ * core/extent.
+ */
+#ifndef CORE_EXTENT_DELAYED_QUEUE_H
+#define CORE_EXTENT_DELAYED_QUEUE_H
+
+#include <stdatomic.h>
+
+#include "core/extent/delayed_ref.h"
+
+#define DREF_SHARDS 64
+
+/* Everything pending for one extent. Under its shard's queue mutex until it is taken out. */
+struct dref_head {
+	struct dref_head *next;
+	u64 logical;
+	u64 len;
+	u8 level;
+	bool is_data;
+	bool create;
+	u64 flags_set;
+	struct key first_key; /* with create, of nodes */
+	s64 total;	      /* sum of the counts */
+	u32 nr, room;
+	struct ref_count *refs; /* sorted by ref_cmp, no zero counts */
+};
+
+struct dref_shard {
+	struct mutex ref_mutex; /* RANK_NODE_REF: decisions about extents of this shard */
+	struct mutex lock;	/* RANK_DREF_QUEUE; all below */
+	struct dref_head **buckets;
+	u32 bucket_count; /* power of two, or 0 */
+	u32 nr;
+};
+
+struct delayed_refs {
+	struct dref_shard shards[DREF_SHARDS];
+	_Atomic u64 count;
+};
+
+/* One change as it is asked for. */
+struct dref_change {
+	u64 logical, len;
+	u8 level;
+	bool is_data;
+	bool create;
+	u64 flags_set;
+	const struct key *first_key;
+	const struct ref *ref; /* NULL: flags only */
+	int count;
+};
+
+/* Merges a change into the queue. -ENOMEM; -EUCLEAN if it contradicts what is there. */
+_must_check_ int dref_queue(struct delayed_refs *d, const struct dref_change *change);
+
+/* Takes the head of @logical out of the queue; NULL if there is none. dref_head_free() it. */
+struct dref_head *dref_take(struct delayed_refs *d, u64 logical);
+void dref_head_free(struct dref_head *head); /* accepts NULL */
+
+/* The addresses that have something queued, ascending, in *ret (free() it): their number or <0. */
+_must_check_ s64 dref_collect(struct delayed_refs *d, u64 **ret);
+
+struct dref_sum dref_queue_peek(struct delayed_refs *d, u64 logical, const struct ref *ref,
+				s64 *ref_change);
+
+#endif

@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * delayed_ref.c - the queue of reference changes, merged by extent and holder.
+ *
+ * Invariants: at most one head an address; a head's references are sorted and none has a zero
+ * count; a head from which everything has cancelled out is gone, unless it creates its extent
+ * (then the run gives the space back). Locks: see delayed_ref.h.
+ * Relations: filled by tree_block.c, extent_alloc.c; emptied by delayed_run.c; read by
+ * extent_info.c.
+ */
+#include "core/extent/delayed_queue.h"
+
+#include "core/extent/extent_alloc.h"
+#include "core/fs.h"
+#include "core/trans/transaction.h"
+#include "disk/base/log.h"
+
+#define HASH_MULTIPLIER 0x9E3779B97F4A7C15ULL
+#define BUCKETS_FIRST 64u
+
+static int cmp_u64(u64 a, u64 b)
+{
+	return a < b ? -1 : a > b;
+}
+
+int ref_cmp(const struct ref *a, const struct ref *b)
+{
+	int r = cmp_u64(a->kind, b->kind);
+
+	r = r ? r : cmp_u64(a->root, b->root);
+	r = r ? r : cmp_u64(a->parent, b->parent);
+	r = r ? r : cmp_u64(a->ino, b->ino);
+	return r ? r : cmp_u64(a->offset, b->offset);
+}
+
+int delayed_refs_create(struct delayed_refs **ret)
+{
+	struct delayed_refs *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		return -ENOMEM;
+	for (int i = 0; i < DREF_SHARDS; i++) {
+		mutex_init(&d->shards[i].ref_mutex, RANK_NODE_REF);
+		mutex_init(&d->shards[i].lock, RANK_DREF_QUEUE);
+	}
+	*ret = d;
+	return 0;
+}
+
+void dref_head_free(struct dref_head *head)
+{
+	if (head)
+		free(head->refs);
+	free(head);
+}
+
+void delayed_refs_destroy(struct delayed_refs *d)
+{
+	if (!d)
+		return;
+	for (int i = 0; i < DREF_SHARDS; i++) {
+		struct dref_shard *s = &d->shards[i];
+
+		for (u32 b = 0; b < s->bucket_count; b++)
+			while (s->buckets[b]) {
+				struct dref_head *head = s->buckets[b];
+
+				s->buckets[b] = head->next;
+				dref_head_free(head);
+			}
+		free(s->buckets);
+		mutex_destroy(&s->ref_mutex);
+		mutex_destroy(&s->lock);
+	}
+	free(d);
+}
+
+static u64 hash(u64 logical)
+{
+	return (logical >> 12) * HASH_MULTIPLIER;
+}
+
+static struct dref_shard *shard_of(struct delayed_refs *d, u64 logical)
+{
+	return &d->shards[hash(logical) >> 58];
+}
+
+static u32 bucket_of(const struct dref_shard *s, u64 logical)
+{
+	return (u32)(hash(logical) >> 20) & (s->bucket_count - 1);
+}
+
+/* Where the head of @logical hangs, or where it would; NULL without buckets. */
+static struct dref_head **slot_of(struct dref_shard *s, u64 logical)
+{
+	struct dref_head **at;
+
+	if (!s->bucket_count)
+		return NULL;
+	at = &s->buckets[bucket_of(s, logical)];
+	while (*at && (*at)->logical != logical)
+		at = &(*at)->next;
+	return at;
+}
+
+static int shard_grow(struct dref_shard *s)
+{
+	u32 old_count = s->bucket_count;
+	struct dref_head **old = s->buckets;
+	struct dref_head **fresh;
+
+	if (s->nr < old_count)
+		return 0;
+	fresh = calloc(old_count ? old_count * 2ul : BUCKETS_FIRST, sizeof(struct dref_head *));
+	if (!fresh)
+		return -ENOMEM;
+	s->buckets = fresh;
+	s->bucket_count = old_count ? old_count * 2 : BUCKETS_FIRST;
+	for (u32 b = 0; b < old_count; b++)
+		while (old[b]) {
+			struct dref_head *head = old[b];
+			struct dref_head **to = &fresh[bucket_of(s, head->logical)];
+
+			old[b] = head->next;
+			head->next = *to;
+			*to = head;
+		}
+	free(old);
+	return 0;
+}
+
+/* First reference >= @ref. */
+static u32 ref_position(const struct dref_head *head, const struct ref *ref)
+{
+	u32 low = 0, high = head->nr;
+
+	while (low < high) {
+		u32 mid = low + (high - low) / 2;
+
+		if (ref_cmp(&head->refs[mid].ref, ref) < 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+static bool ref_is_at(const struct dref_head *head, u32 at, const struct ref *ref)
+{
+	return at < head->nr && !ref_cmp(&head->refs[at].ref, ref);
+}
+
+static int refs_insert(struct dref_head *head, u32 at, const struct ref *ref, s64 count)
+{
+	if (head->nr == head->room) {
+		u32 room = head->room ? head->room * 2 : 2;
+		struct ref_count *refs = realloc(head->refs, room * sizeof(*refs));
+
+		if (!refs)
+			return -ENOMEM;
+		head->refs = refs;
+		head->room = room;
+	}
+	memmove(&head->refs[at + 1], &head->refs[at], (head->nr - at) * sizeof(*head->refs));
+	head->refs[at] = (struct ref_count){.ref = *ref, .count = count};
+	head->nr++;
+	return 0;
+}
+
+static int head_add_ref(struct dref_head *head, const struct ref *ref, s64 count)
+{
+	u32 at = ref_position(head, ref);
+	int r = 0;
+
+	if (!ref_is_at(head, at, ref)) {
+		r = refs_insert(head, at, ref, count);
+	} else if (head->refs[at].count + count) {
+		head->refs[at].count += count;
+	} else {
+		head->nr--;
+		memmove(&head->refs[at], &head->refs[at + 1],
+			(head->nr - at) * sizeof(*head->refs));
+	}
+	if (!r)
+		head->total += count;
+	return r;
+}
+
+static struct dref_head *head_new(const struct dref_change *c)
+{
+	struct dref_head *head = calloc(1, sizeof(*head));
+
+	if (!head)
+		return NULL;
+	head->logical = c->logical;
+	head->len = c->len;
+	head->level = c->level;
+	head->is_data = c->is_data;
+	head->create = c->create;
+	if (c->first_key)
+		head->first_key = *c->first_key;
+	return head;
+}
+
+static bool contradicts(const struct dref_head *head, const struct dref_change *c)
+{
+	return c->create || head->len != c->len || head->is_data != c->is_data ||
+	       head->level != c->level;
+}
+
+static int head_change(struct dref_head *head, const struct dref_change *c)
+{
+	head->flags_set |= c->flags_set;
+	return c->ref ? head_add_ref(head, c->ref, c->count) : 0;
+}
+
+static void head_unlink(struct delayed_refs *d, struct dref_shard *s, struct dref_head **at)
+{
+	*at = (*at)->next;
+	s->nr--;
+	atomic_fetch_sub(&d->count, 1);
+}
+
+static int queue_new(struct delayed_refs *d, struct dref_shard *s, const struct dref_change *c)
+{
+	struct dref_head *head = head_new(c);
+	int r = head ? head_change(head, c) : -ENOMEM;
+
+	r = r ? r : shard_grow(s);
+	if (r) {
+		dref_head_free(head);
+		return r;
+	}
+	head->next = s->buckets[bucket_of(s, c->logical)];
+	s->buckets[bucket_of(s, c->logical)] = head;
+	s->nr++;
+	atomic_fetch_add(&d->count, 1);
+	return 0;
+}
+
+int dref_queue(struct delayed_refs *d, const struct dref_change *c)
+{
+	struct dref_shard *s = shard_of(d, c->logical);
+	MUTEX_SCOPE(&s->lock);
+	struct dref_head **at = slot_of(s, c->logical);
+	struct dref_head *head = at ? *at : NULL;
+	int r;
+
+	if (!head)
+		return queue_new(d, s, c);
+	if (contradicts(head, c))
+		return -EUCLEAN;
+	r = head_change(head, c);
+	if (!r && !head->nr && !head->create && !head->flags_set) {
+		head_unlink(d, s, at);
+		dref_head_free(head);
+	}
+	return r;
+}
+
+struct dref_head *dref_take(struct delayed_refs *d, u64 logical)
+{
+	struct dref_shard *s = shard_of(d, logical);
+	MUTEX_SCOPE(&s->lock);
+	struct dref_head **at = slot_of(s, logical);
+	struct dref_head *head = at ? *at : NULL;
+
+	if (head)
+		head_unlink(d, s, at);
+	return head;
+}
+
+static int by_value(const void *a, const void *b)
+{
+	return cmp_u64(*(const u64 *)a, *(const u64 *)b);
+}
+
+/* Appends the shard's addresses; stops at @room (others queue meanwhile: next round). */
+static u64 shard_collect(struct dref_shard *s, u64 *list, u64 nr, u64 room)
+{
+	MUTEX_SCOPE(&s->lock);
+
+	for (u32 b = 0; b < s->bucket_count; b++)
+		for (struct dref_head *h = s->buckets[b]; h && nr < room; h = h->next)
+			list[nr++] = h->logical;
+	return nr;
+}
+
+s64 dref_collect(struct delayed_refs *d, u64 **ret)
+{
+	u64 room = atomic_load(&d->count);
+	u64 *list = room ? malloc(room * sizeof(*list)) : NULL;
+	u64 nr = 0;
+
+	if (!room)
+		return 0;
+	if (!list)
+		return -ENOMEM;
+	for (int i = 0; i < DREF_SHARDS; i++)
+		nr = shard_collect(&d->shards[i], list, nr, room);
+	qsort(list, nr, sizeof(*list), by_value);
+	*ret = list;
+	return (s64)nr;
+}
+
+struct dref_sum dref_queue_peek(struct delayed_refs *d, u64 logical, const struct ref *ref,
+				s64 *ref_change)
+{
+	struct dref_shard *s = shard_of(d, logical);
+	MUTEX_SCOPE(&s->lock);
+	struct dref_head **at = slot_of(s, logical);
+	struct dref_head *head = at ? *at : NULL;
+	u32 i;
+
+	if (ref_change)
+		*ref_change = 0;
+	if (!head)
+		return (struct dref_sum){};
+	if (ref && ref_change) {
+		i = ref_position(head, ref);
+		*ref_change = ref_is_at(head, i, ref) ? head->refs[i].count : 0;
+	}
+	return (struct dref_sum){.queued = true,
+				 .create = head->create,
+				 .len = head->len,
+				 .level = head->level,
+				 .flags_set = head->flags_set,
+				 .total = head->total};
+}
+
+/* The interface of delayed_ref.h */
+
+static int queue_logged(struct trans *trans, const struct dref_change *c)
+{
+	int r = dref_queue(trans->fs->drefs, c);
+
+	if (r == -EUCLEAN)
+		log_fault("delayed ref of extent %llu: %s contradicts what is queued, length %llu, level %u",
+			  (unsigned long long)c->logical, c->create ? "creation" : "change",
+			  (unsigned long long)c->len, c->level);
+	return r;
+}
+
+int dref_add(struct trans *trans, u64 logical, u64 len, u8 level, bool is_data,
+	     const struct ref *ref, int count)
+{
+	return queue_logged(trans, &(struct dref_change){.logical = logical,
+							 .len = len,
+							 .level = level,
+							 .is_data = is_data,
+							 .ref = ref,
+							 .count = count});
+}
+
+int dref_add_new(struct trans *trans, u64 logical, u64 len, u8 level, u64 extent_flags,
+		 const struct ref *ref, const struct key *first_key)
+{
+	return queue_logged(
+		trans, &(struct dref_change){.logical = logical,
+					     .len = len,
+					     .level = level,
+					     .is_data = extent_flags & BTRFS_EXTENT_FLAG_DATA,
+					     .create = true,
+					     .flags_set = extent_flags,
+					     .first_key = first_key,
+					     .ref = ref,
+					     .count = 1});
+}
+
+int dref_set_flags(struct trans *trans, u64 logical, u8 level, u64 extent_flags)
+{
+	return queue_logged(trans, &(struct dref_change){.logical = logical,
+							 .len = trans->fs->nodesize,
+							 .level = level,
+							 .flags_set = extent_flags});
+}
+
+u64 delayed_refs_count(struct fs *fs)
+{
+	return fs->drefs ? atomic_load(&fs->drefs->count) : 0;
+}
+
+struct dref_sum dref_peek(struct fs *fs, u64 logical, const struct ref *ref, s64 *ref_change)
+{
+	return dref_queue_peek(fs->drefs, logical, ref, ref_change);
+}
+
+struct mutex *ref_mutex(struct fs *fs, u64 logical)
+{
+	return &shard_of(fs->drefs, logical)->ref_mutex;
+}

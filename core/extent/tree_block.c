@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * tree_block.c - new nodes, copies of nodes, and the references that move with them.
+ *
+ * Invariant: for every pointer reachable from a root there is a reference: explicit for each
+ * pointer in a full-backref node (parent = that node), implicit for a node that is not (owner in
+ * the header, taken over by its latest copy). Deciding that a node is shared and queueing what
+ * follows from it is one step under the node's reference mutex, because another tree may copy the
+ * same node at this moment.
+ *
+ * Locks: the caller holds the root's tree lock; inside it the reference mutex of one node, inside
+ * that the extent tree for reading (cached nodes only).
+ */
+#include "core/extent/tree_block.h"
+
+#include "core/extent/extent_info.h"
+#include "core/fs.h"
+#include "core/space/space.h"
+#include "core/trans/transaction.h"
+#include "core/tree/node_cache.h"
+#include "disk/base/log.h"
+#include "disk/format/node.h"
+
+static int leaf_ref(struct trans *trans, const struct extent_buffer *eb, u32 slot, u64 parent,
+		    int sign)
+{
+	const struct btrfs_file_extent_item *fi = (const void *)leaf_data(eb->data, slot);
+	struct key key = node_key(eb->data, slot);
+	u64 bytenr;
+	struct ref ref;
+
+	if (key.type != BTRFS_EXTENT_DATA_KEY || fi->type == BTRFS_FILE_EXTENT_INLINE)
+		return 0;
+	bytenr = get_le64(&fi->disk_bytenr);
+	if (!bytenr)
+		return 0;
+	ref = ref_data(node_owner(eb->data), parent, key.objectid,
+		       key.offset - get_le64(&fi->offset));
+	return dref_add(trans, bytenr, get_le64(&fi->disk_num_bytes), 0, true, &ref, sign);
+}
+
+static int child_ref(struct trans *trans, const struct extent_buffer *eb, u32 slot, u64 parent,
+		     int sign)
+{
+	struct ref ref = ref_tree_block(node_owner(eb->data), parent);
+
+	return dref_add(trans, node_blockptr(eb->data, slot), trans->fs->nodesize,
+			(u8)(eb->level - 1), false, &ref, sign);
+}
+
+int tree_block_ref_children(struct trans *trans, const struct extent_buffer *eb, bool full,
+			    int sign)
+{
+	u64 parent = full ? eb->logical : 0;
+	u32 count = node_nritems(eb->data);
+	int r = 0;
+
+	for (u32 i = 0; !r && i < count; i++)
+		r = eb->level ? child_ref(trans, eb, i, parent, sign)
+			      : leaf_ref(trans, eb, i, parent, sign);
+	return r;
+}
+
+static void header_init(struct trans *trans, struct extent_buffer *eb)
+{
+	struct fs *fs = trans->fs;
+
+	node_set_bytenr(eb->data, eb->logical);
+	node_set_generation(eb->data, eb->generation);
+	node_set_owner(eb->data, eb->owner);
+	node_set_level(eb->data, eb->level);
+	node_set_flags(eb->data, BTRFS_HEADER_FLAG_WRITTEN);
+	node_set_backref_rev(eb->data, NODE_BACKREF_MIXED);
+	memcpy(node_fsid(eb->data), fs->fsid, sizeof(fs->fsid));
+	memcpy(node_chunk_tree_uuid(eb->data), fs->chunk_tree_uuid, sizeof(fs->chunk_tree_uuid));
+}
+
+/* An address, memory and the first reference; @from: whose contents it gets. */
+static int block_new(struct trans *trans, struct root *root, u8 level,
+		     const struct key *first_key, const struct extent_buffer *from,
+		     struct extent_buffer **ret)
+{
+	struct fs *fs = trans->fs;
+	struct ref ref = ref_tree_block(root->id, 0);
+	_cleanup_eb_ struct extent_buffer *eb = NULL;
+	u64 logical;
+	int r = space_alloc_tree_block(fs, root->id == BTRFS_CHUNK_TREE_OBJECTID, &logical);
+
+	if (r)
+		return r;
+	eb = eb_new(fs, logical, trans->transid, root->id, level);
+	if (!eb)
+		return -ENOMEM;
+	if (from)
+		memcpy(eb->data, from->data, fs->nodesize);
+	header_init(trans, eb);
+	r = dref_add_new(trans, logical, fs->nodesize, level, BTRFS_EXTENT_FLAG_TREE_BLOCK, &ref,
+			 first_key);
+	if (r)
+		return r;
+	node_cache_insert_new(eb);
+	trans_add_dirty(trans, eb);
+	*ret = TAKE(eb);
+	return 0;
+}
+
+int tree_block_alloc(struct trans *trans, struct root *root, u8 level,
+		     const struct key *first_key, struct extent_buffer **ret)
+{
+	return block_new(trans, root, level, first_key, NULL, ret);
+}
+
+static int block_copy(struct trans *trans, struct root *root, struct extent_buffer *old,
+		      struct extent_buffer **ret)
+{
+	struct key first = node_nritems(old->data) ? node_key(old->data, 0) : KEY_MIN;
+
+	return block_new(trans, root, old->level, &first, old, ret);
+}
+
+static int drop_own_ref(struct trans *trans, struct root *root, struct extent_buffer *eb)
+{
+	struct ref ref = ref_tree_block(root->id, 0);
+
+	return dref_add(trans, eb->logical, trans->fs->nodesize, eb->level, false, &ref, -1);
+}
+
+/* Nobody follows a pointer to it any more and it need not be written. */
+static void forget(struct trans *trans, struct extent_buffer *eb)
+{
+	eb_clear(eb, EB_DIRTY);
+	node_cache_drop(trans->fs, eb->logical);
+}
+
+int tree_block_free(struct trans *trans, struct root *root, struct extent_buffer *eb)
+{
+	int r = drop_own_ref(trans, root, eb);
+
+	if (!r)
+		forget(trans, eb);
+	return r;
+}
+
+static bool may_be_shared(const struct root *root, const struct extent_buffer *eb)
+{
+	return root->shareable && (node_generation(eb->data) <= root->last_snapshot ||
+				   (node_flags(eb->data) & BTRFS_HEADER_FLAG_RELOC));
+}
+
+/* Others keep @old. Its owner leaves explicit references behind; anybody else brings his own. */
+static int leave_shared(struct trans *trans, struct root *root, struct extent_buffer *old,
+			const struct extent_buffer *copy, u64 flags)
+{
+	int r;
+
+	if (node_owner(old->data) != root->id || (flags & BTRFS_BLOCK_FLAG_FULL_BACKREF))
+		return tree_block_ref_children(trans, copy, false, 1);
+	r = tree_block_ref_children(trans, old, true, 1);
+	return r ? r
+		 : dref_set_flags(trans, old->logical, old->level, BTRFS_BLOCK_FLAG_FULL_BACKREF);
+}
+
+/* Nobody keeps @old: explicit references of its children become the copy's. */
+static int leave_last(struct trans *trans, struct extent_buffer *old,
+		      const struct extent_buffer *copy, u64 flags)
+{
+	int r;
+
+	if (!(flags & BTRFS_BLOCK_FLAG_FULL_BACKREF))
+		return 0;
+	r = tree_block_ref_children(trans, copy, false, 1);
+	return r ? r : tree_block_ref_children(trans, old, true, -1);
+}
+
+static int cow_shareable(struct trans *trans, struct root *root, struct extent_buffer *old,
+			 struct extent_buffer **ret, struct tree_miss *miss)
+{
+	_cleanup_eb_ struct extent_buffer *copy = NULL;
+	struct extent_info info;
+	MUTEX_SCOPE(ref_mutex(trans->fs, old->logical));
+	int r = extent_info_cached(trans->fs, old->logical, &info, miss);
+
+	if (r == -ENOENT) {
+		log_fault("node %llu of tree %llu has no extent item",
+			  (unsigned long long)old->logical, (unsigned long long)root->id);
+		return -EUCLEAN;
+	}
+	r = r ? r : block_copy(trans, root, old, &copy);
+	if (r)
+		return r;
+	if (info.refs > 1)
+		r = leave_shared(trans, root, old, copy, info.flags);
+	else
+		r = leave_last(trans, old, copy, info.flags);
+	r = r ? r : drop_own_ref(trans, root, old);
+	if (r)
+		return r;
+	if (info.refs == 1)
+		forget(trans, old);
+	*ret = TAKE(copy);
+	return 0;
+}
+
+int tree_block_cow(struct trans *trans, struct root *root, struct extent_buffer *old,
+		   struct extent_buffer **ret, struct tree_miss *miss)
+{
+	_cleanup_eb_ struct extent_buffer *copy = NULL;
+	int r;
+
+	if (may_be_shared(root, old))
+		return cow_shareable(trans, root, old, ret, miss);
+	r = block_copy(trans, root, old, &copy);
+	r = r ? r : tree_block_free(trans, root, old);
+	if (r)
+		return r;
+	*ret = TAKE(copy);
+	return 0;
+}
