@@ -15,6 +15,9 @@
 
 struct fs;
 
+/* Once for each file system, before any of the others. balance_shutdown() undoes it. */
+_must_check_ int balance_create(struct fs *fs);
+
 /* Called once from the balance's thread, without locks. @err 0, -ECANCELED, -ENOSPC, -EIO...;
  * @args is what the ioctl gives back. */
 typedef void balance_done_fn(void *ctx, int err, const struct btrfs_ioctl_balance_args *args);

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* data.c - data extents: find who points to them, switch all of them at once, commit. See data.h.
+ *
+ * The switch reads the references again inside the exclusive section: an extent that was freed or
+ * replaced since it was copied is found to have fewer holders, or none, and whoever points
+ * somewhere else by now is not touched. So no file lock is needed.
+ */
+#include "relocation/data.h"
+
+#include <errno.h>
+#include <linux/btrfs_tree.h>
+
+#include "core/extent/csum_tree.h"
+#include "core/extent/extent_alloc.h"
+#include "core/file/file_extent.h"
+#include "core/fs.h"
+#include "core/space/block_group.h"
+#include "core/subvol/root_table.h"
+#include "core/trans/transaction.h"
+#include "core/tree/search.h"
+#include "disk/base/log.h"
+#include "disk/base/sync_point.h"
+#include "relocation/extent_batch.h"
+#include "relocation/graph.h"
+
+#define BATCH_BYTES MIB(32)
+#define BATCH_REFS 2048u
+#define FIRST_ITEMS 512u
+
+/* ---- who points to an extent ---- */
+
+/* Leaves of @root with items of @ino that point to @e the way @ref says. */
+static int leaves_in_tree(struct graph *g, struct root *root, const struct moved_extent *e,
+			  const struct ref *ref, u64 *found)
+{
+	u64 first = (s64)ref->offset < 0 ? 0 : ref->offset;
+	u64 end = ref->offset + e->len; /* both may have wrapped below zero */
+	struct key key = file_extent_key(ref->ino, first);
+	_cleanup_path_ struct path path = {};
+	int r = tree_search_next(root, &key, &path);
+
+	for (; r >= 0; r = tree_next(&path)) {
+		struct file_mapping m;
+
+		if (path_at_end(&path))
+			return 0;
+		key = path_key(&path);
+		if (key.objectid != ref->ino || key.type != BTRFS_EXTENT_DATA_KEY || key.offset >= end)
+			return 0;
+		file_mapping_decode(path_data(&path), path_size(&path), key.offset, &m);
+		if (m.disk_bytenr != e->from || m.off - m.extent_off != ref->offset)
+			continue;
+		r = graph_add(g, path.nodes[0]->logical, 0);
+		if (r < 0)
+			return r;
+		++*found;
+	}
+	return r == -ENOENT ? 0 : r;
+}
+
+static int leaves_by_root(struct graph *g, const struct moved_extent *e, const struct ref *ref)
+{
+	_cleanup_root_ struct root *root = NULL;
+	u64 found = 0;
+	int r = root_get(g->fs, ref->root, &root);
+
+	if (r == 0)
+		r = leaves_in_tree(g, root, e, ref, &found);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	if (found)
+		return 0;
+	log_fault("extent %llu: tree %llu inode %llu holds a reference but does not point to it",
+		  (unsigned long long)e->from, (unsigned long long)ref->root,
+		  (unsigned long long)ref->ino);
+	return -EUCLEAN;
+}
+
+static int add_leaves(struct graph *g, struct moved_extent *e)
+{
+	int r = 0;
+
+	ref_list_free(&e->refs);
+	if (e->state != MOVED_COPIED)
+		return 0;
+	r = extent_refs_list(g->fs, e->from, &e->refs);
+	if (r == -ENOENT) /* freed meanwhile */
+		return 0;
+	for (u32 i = 0; r == 0 && i < e->refs.count; i++) {
+		const struct ref *ref = &e->refs.v[i].ref;
+
+		r = ref->kind == REF_SHARED_DATA ? graph_add(g, ref->parent, 0) :
+						   leaves_by_root(g, e, ref);
+	}
+	return r;
+}
+
+static u64 new_place(void *ctx, u64 logical)
+{
+	struct moved_extent *e = extent_batch_find(ctx, logical);
+
+	return e && e->state == MOVED_COPIED && e->refs.count ? e->to.logical : 0;
+}
+
+/* ---- the switch ---- */
+
+static int switch_refs(struct graph *g, struct trans *trans, struct moved_extent *e)
+{
+	int r = 0;
+
+	for (u32 i = 0; r == 0 && i < e->refs.count; i++) {
+		const struct ref_count *held = &e->refs.v[i];
+		int more = (int)held->count;
+		struct ref ref;
+
+		r = graph_map_ref(g, &held->ref, &ref);
+		if (r == 0 && i == 0) {
+			r = dref_add_new(trans, e->to.logical, e->len, 0, BTRFS_EXTENT_FLAG_DATA,
+					 &ref, NULL);
+			more--;
+		}
+		if (r == 0 && more)
+			r = dref_add(trans, e->to.logical, e->len, 0, true, &ref, more);
+		if (r == 0)
+			r = dref_add(trans, e->from, e->len, 0, true, &held->ref,
+				     -(int)held->count);
+	}
+	return r;
+}
+
+/* Runs of sectors that have checksums take them along, unchanged. */
+static int carry_csums(struct trans *trans, const struct moved_extent *e)
+{
+	u32 sectorsize = trans->fs->sectorsize;
+	size_t sectors = e->any_csum ? e->len / sectorsize : 0;
+
+	for (size_t i = 0, end; i < sectors; i = end) {
+		int r;
+
+		for (end = i; end < sectors && e->present[end] == e->present[i]; end++)
+			;
+		if (!e->present[i])
+			continue;
+		r = csum_insert(trans, e->to.logical + i * sectorsize, (end - i) * sectorsize,
+				e->csums + i * trans->fs->csum_size);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int switch_extent(struct graph *g, struct trans *trans, struct moved_extent *e)
+{
+	int r;
+
+	if (e->state != MOVED_COPIED || !e->refs.count)
+		return 0;
+	r = switch_refs(g, trans, e);
+	if (r == 0)
+		r = carry_csums(trans, e);
+	if (r == 0) {
+		e->state = MOVED_SWITCHED;
+		block_group_reservation_put(TAKE(e->to.bg));
+	}
+	return r;
+}
+
+static int apply(struct graph *g, struct trans *trans, struct extent_batch *batch)
+{
+	int r = graph_apply(g, trans);
+
+	for (size_t i = 0; r == 0 && i < batch->count; i++)
+		r = switch_extent(g, trans, &batch->v[i]);
+	if (r < 0)
+		trans_abort(trans, r, "switching references of moved extents");
+	SP("rl.switched", .transid = trans->transid);
+	return r;
+}
+
+static int build(struct graph *g, struct extent_batch *batch)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < batch->count; i++)
+		r = add_leaves(g, &batch->v[i]);
+	return r < 0 ? r : graph_close(g);
+}
+
+/* 1: more items are needed than were reserved, *items says how many; nothing was changed. */
+static int try_switch(struct extent_batch *batch, unsigned *items)
+{
+	_cleanup_graph_ struct graph g = {};
+	struct trans trans;
+	bool fits;
+	int r = trans_exclusive_begin(batch->fs, *items, &trans);
+	int end;
+
+	if (r < 0)
+		return r;
+	graph_init(&g, batch->fs, trans.transid, new_place, batch);
+	r = build(&g, batch);
+	fits = g.count + 2 * batch->count <= *items;
+	if (r == 0 && fits)
+		r = apply(&g, &trans, batch);
+	SP("rl.commit", .transid = trans.transid);
+	end = trans_exclusive_end(&trans, r == 0 && fits);
+	if (r < 0 || end < 0)
+		return r < 0 ? r : end;
+	if (fits)
+		return 0;
+	*items = (unsigned)(g.count + 2 * batch->count) * 2;
+	return 1;
+}
+
+static int switch_batch(struct extent_batch *batch)
+{
+	unsigned items = FIRST_ITEMS + 3 * (unsigned)batch->count;
+	int r;
+
+	SP("rl.switch_pre");
+	do
+		r = try_switch(batch, &items);
+	while (r == 1);
+	SP("rl.committed");
+	return r;
+}
+
+/* ---- a pass ---- */
+
+/* Collects a batch from @next on; stops the scan when it is full. */
+struct collector {
+	struct extent_batch *batch;
+	u64 next;
+};
+
+static int collect(void *ctx, const struct extent_info *info)
+{
+	struct collector *c = ctx;
+	int r;
+
+	if (!(info->flags & BTRFS_EXTENT_FLAG_DATA))
+		return -EUCLEAN;
+	if (c->batch->count &&
+	    (c->batch->bytes + info->length > BATCH_BYTES || c->batch->refs + info->refs > BATCH_REFS))
+		return 1;
+	r = extent_batch_add(c->batch, info);
+	c->next = info->logical + info->length;
+	return r;
+}
+
+static int move_batch(struct extent_batch *batch, u64 *moved, u64 *stuck)
+{
+	int r;
+
+	SP("rl.copy_pre", .bytenr = batch->v[0].from);
+	r = extent_batch_copy(batch);
+	SP("rl.copied", .bytenr = batch->v[0].from);
+	if (r == 0)
+		r = switch_batch(batch);
+	for (size_t i = 0; r == 0 && i < batch->count; i++)
+		++*(batch->v[i].state == MOVED_UNREADABLE ? stuck : moved);
+	return r;
+}
+
+int data_pass(struct fs *fs, struct block_group *bg, const struct stop_flag *stop, u64 *moved,
+	      u64 *stuck)
+{
+	u64 at = bg->logical, end = bg->logical + bg->length;
+
+	for (;;) {
+		_cleanup_extent_batch_ struct extent_batch batch;
+		struct collector c = { &batch, at };
+		int r;
+
+		extent_batch_init(&batch, fs);
+		if (stop_asked(stop))
+			return -ECANCELED;
+		r = extent_scan(fs, at, end, collect, &c);
+		if (r < 0 || batch.count == 0)
+			return r < 0 ? r : 0;
+		r = move_batch(&batch, moved, stuck);
+		if (r < 0)
+			return r;
+		at = c.next;
+	}
+}

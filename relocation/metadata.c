@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* metadata.c - moving the nodes of a metadata or system group. See data.h.
+ *
+ * Nodes of trees that snapshots never share are copied by the tree itself; its allocator cannot
+ * choose the group that is being emptied. Nodes of subvolumes go through the graph, which keeps
+ * their sharing.
+ */
+#include <errno.h>
+#include <linux/btrfs_tree.h>
+#include <stdlib.h>
+
+#include "core/extent/extent_info.h"
+#include "core/fs.h"
+#include "core/space/block_group.h"
+#include "core/trans/epoch.h"
+#include "core/trans/transaction.h"
+#include "core/tree/item.h"
+#include "core/tree/node_cache.h"
+#include "disk/base/log.h"
+#include "disk/base/sync_point.h"
+#include "disk/format/node.h"
+#include "relocation/data.h"
+#include "relocation/graph.h"
+
+#define BATCH_NODES 1024u
+#define FIRST_ITEMS 1536u
+
+struct node_place {
+	u64 logical;
+	u8 level;
+};
+
+struct node_batch {
+	struct fs *fs;
+	struct node_place v[BATCH_NODES];
+	unsigned count;
+	u64 next;
+	/* nodes of unshared trees, found by the graph's builder */
+	struct extent_buffer *global[BATCH_NODES];
+	unsigned global_count;
+};
+
+static int collect(void *ctx, const struct extent_info *info)
+{
+	struct node_batch *b = ctx;
+
+	if (!(info->flags & BTRFS_EXTENT_FLAG_TREE_BLOCK))
+		return -EUCLEAN;
+	if (b->count == BATCH_NODES)
+		return 1;
+	b->v[b->count++] = (struct node_place){ info->logical, info->level };
+	b->next = info->logical + info->length;
+	return 0;
+}
+
+static void drop_globals(struct node_batch *b)
+{
+	while (b->global_count)
+		eb_put(b->global[--b->global_count]);
+}
+
+static int read_node(struct fs *fs, const struct node_place *place, struct extent_buffer **ret)
+{
+	struct node_expect want = { .logical = place->logical, .level = place->level };
+	EPOCH_SCOPE(fs);
+
+	return node_cache_read(fs, &want, ret);
+}
+
+/* Sorts one node of the batch to the tree or the graph that will move it. */
+static int sort_node(struct node_batch *b, struct graph *g, const struct node_place *place)
+{
+	_cleanup_eb_ struct extent_buffer *eb = NULL;
+	struct extent_info info;
+	int r = extent_info(b->fs, place->logical, &info);
+
+	if (r < 0) /* freed since the scan */
+		return r == -ENOENT ? 0 : r;
+	r = read_node(b->fs, place, &eb);
+	if (r < 0)
+		return r;
+	if (!fs_global_root(b->fs, eb->owner))
+		return graph_add(g, place->logical, place->level);
+	b->global[b->global_count++] = TAKE(eb);
+	return 0;
+}
+
+static int build(struct node_batch *b, struct graph *g)
+{
+	int r = 0;
+
+	for (unsigned i = 0; r == 0 && i < b->count; i++)
+		r = sort_node(b, g, &b->v[i]);
+	return r < 0 ? r : graph_close(g);
+}
+
+static int cow_global(struct trans *trans, struct extent_buffer *eb)
+{
+	struct root *root = fs_global_root(trans->fs, eb->owner);
+	struct key first = KEY_MIN;
+	int r;
+
+	if (node_nritems(eb->data))
+		first = node_key(eb->data, 0);
+	r = tree_cow_node(trans, root, &first, eb->level, eb->logical);
+	return r > 0 ? 0 : r; /* 1: copied already, on the way to another */
+}
+
+static int apply(struct node_batch *b, struct graph *g, struct trans *trans)
+{
+	int r = graph_apply(g, trans);
+
+	for (unsigned i = 0; r == 0 && i < b->global_count; i++)
+		r = cow_global(trans, b->global[i]);
+	if (r < 0)
+		trans_abort(trans, r, "moving tree nodes");
+	SP("rl.switched", .transid = trans->transid);
+	return r;
+}
+
+/* 1: more items are needed than were reserved, *items says how many; nothing was changed. */
+static int try_move(struct node_batch *b, unsigned *items)
+{
+	_cleanup_graph_ struct graph g = {};
+	struct trans trans;
+	size_t need;
+	int r = trans_exclusive_begin(b->fs, *items, &trans);
+	int end;
+
+	if (r < 0)
+		return r;
+	graph_init(&g, b->fs, trans.transid, NULL, NULL);
+	r = build(b, &g);
+	need = g.count + b->global_count;
+	if (r == 0 && need <= *items)
+		r = apply(b, &g, &trans);
+	drop_globals(b);
+	SP("rl.commit", .transid = trans.transid);
+	end = trans_exclusive_end(&trans, r == 0 && need <= *items);
+	if (r < 0 || end < 0)
+		return r < 0 ? r : end;
+	if (need <= *items)
+		return 0;
+	*items = (unsigned)need * 2;
+	return 1;
+}
+
+static int move_batch(struct node_batch *b)
+{
+	unsigned items = FIRST_ITEMS;
+	int r;
+
+	SP("rl.switch_pre");
+	do
+		r = try_move(b, &items);
+	while (r == 1);
+	SP("rl.committed");
+	return r;
+}
+
+int metadata_pass(struct fs *fs, struct block_group *bg, const struct stop_flag *stop, u64 *moved)
+{
+	_cleanup_free_ struct node_batch *b = calloc(1, sizeof(*b));
+	u64 end = bg->logical + bg->length;
+	int r = b ? 0 : -ENOMEM;
+
+	if (r < 0)
+		return r;
+	b->fs = fs;
+	b->next = bg->logical;
+	while (r >= 0) {
+		b->count = 0;
+		if (stop_asked(stop))
+			return -ECANCELED;
+		r = extent_scan(fs, b->next, end, collect, b);
+		if (r < 0 || b->count == 0)
+			break;
+		r = move_batch(b);
+		*moved += b->count;
+	}
+	return r < 0 ? r : 0;
+}
