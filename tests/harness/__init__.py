@@ -1,0 +1,1 @@
+"""What every btrfuse test stands on: images, mounts, oracles, and the tools that judge an image afterwards."""

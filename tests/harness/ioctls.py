@@ -1,0 +1,148 @@
+"""The btrfs and file-attribute ioctls that tests use, straight from the ABI of <linux/btrfs.h>."""
+import errno
+import fcntl
+import os
+import struct
+import threading
+
+BALANCE_V2 = 0xC4009420
+BALANCE_CTL = 0x40049421
+BALANCE_PROGRESS = 0x84009422
+SYNC = 0x00009408
+GETFLAGS, SETFLAGS = 0x80086601, 0x40086602
+FS_NOCOW_FL = 0x00800000
+
+DATA, SYSTEM, METADATA = 1, 2, 4
+FLAG_OF = {"data": DATA, "system": SYSTEM, "metadata": METADATA}
+FORCE = 8
+ARGS_USAGE, ARGS_DEVID, ARGS_VRANGE, ARGS_LIMIT = 1 << 1, 1 << 2, 1 << 4, 1 << 5
+STATE_RUNNING, STATE_PAUSE_REQ, STATE_CANCEL_REQ = 1, 2, 4
+CTL_PAUSE, CTL_CANCEL = 1, 2
+
+
+def filter_args(usage=None, devid=None, vrange=None, limit=None):
+    """struct btrfs_balance_args, 136 bytes packed."""
+    flags = 0
+    flags |= ARGS_USAGE if usage is not None else 0
+    flags |= ARGS_DEVID if devid is not None else 0
+    flags |= ARGS_VRANGE if vrange else 0
+    flags |= ARGS_LIMIT if limit is not None else 0
+    vstart, vend = vrange or (0, 0)
+    packed = struct.pack("<QQQQQQQQQQII", 0, usage or 0, devid or 0, 0, 0, vstart, vend, 0, flags, limit or 0, 0, 0)
+    return packed + bytes(136 - len(packed))
+
+
+class BalanceResult:
+    def __init__(self, raw, error):
+        self.flags, self.state = struct.unpack_from("<QQ", raw, 0)
+        self.expected, self.considered, self.completed = struct.unpack_from("<QQQ", raw, 16 + 3 * 136)
+        self.error = error
+
+    def __repr__(self):
+        name = errno.errorcode.get(self.error, self.error)
+        return f"<balance error={name} expected={self.expected} considered={self.considered} completed={self.completed}>"
+
+
+def balance(mnt, data=None, metadata=None, system=None, flags=0):
+    """Starts a balance and waits for its end. Each of data/metadata/system is None (not asked for) or a dict of filters."""
+    kinds = {"data": data, "metadata": metadata, "system": system}
+    for kind, wanted in kinds.items():
+        flags |= FLAG_OF[kind] if wanted is not None else 0
+    if system is not None:
+        flags |= FORCE
+    raw = struct.pack("<QQ", flags, 0) + b"".join(filter_args(**(kinds[k] or {})) for k in ("data", "metadata", "system"))
+    # struct order is data, meta, sys, as here
+    buf = bytearray(raw + bytes(1024 - len(raw)))
+    fd = os.open(mnt, os.O_RDONLY)
+    try:
+        fcntl.ioctl(fd, BALANCE_V2, buf, True)
+        return BalanceResult(buf, 0)
+    except OSError as e:
+        return BalanceResult(buf, e.errno)
+    finally:
+        os.close(fd)
+
+
+class BalanceThread(threading.Thread):
+    """A balance in the background; `finish()` joins it and returns the result."""
+
+    def __init__(self, mnt, **kw):
+        super().__init__(daemon=True)
+        self.mnt, self.kw, self.result = mnt, kw, None
+        self.start()
+
+    def run(self):
+        self.result = balance(self.mnt, **self.kw)
+
+    def finish(self, timeout=60):
+        self.join(timeout)
+        assert not self.is_alive(), f"balance did not end within {timeout} s"
+        return self.result
+
+
+def balance_ctl(mnt, cmd):
+    """With a pointer to the int: by value the kernel would answer EFAULT before the daemon sees it."""
+    fd = os.open(mnt, os.O_RDONLY)
+    try:
+        fcntl.ioctl(fd, BALANCE_CTL, struct.pack("<i", cmd))
+        return 0
+    except OSError as e:
+        return e.errno
+    finally:
+        os.close(fd)
+
+
+def balance_cancel(mnt):
+    """Cancels; the kernel itself takes the command by value, FUSE needs the pointer."""
+    error = balance_ctl(mnt, CTL_CANCEL)
+    if error == errno.EINVAL:
+        fd = os.open(mnt, os.O_RDONLY)
+        try:
+            fcntl.ioctl(fd, BALANCE_CTL, CTL_CANCEL)
+            return 0
+        except OSError as e:
+            return e.errno
+        finally:
+            os.close(fd)
+    return error
+
+
+def balance_progress(mnt):
+    buf = bytearray(1024)
+    fd = os.open(mnt, os.O_RDONLY)
+    try:
+        fcntl.ioctl(fd, BALANCE_PROGRESS, buf, True)
+        return BalanceResult(buf, 0)
+    except OSError as e:
+        return BalanceResult(buf, e.errno)
+    finally:
+        os.close(fd)
+
+
+def sync_fs(mnt):
+    """BTRFS_IOC_SYNC: durable on plain FUSE too, where syncfs(2) is not passed on."""
+    fd = os.open(mnt, os.O_RDONLY)
+    try:
+        fcntl.ioctl(fd, SYNC)
+    finally:
+        os.close(fd)
+
+
+def get_flags(path):
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        return struct.unpack("<l", fcntl.ioctl(fd, GETFLAGS, struct.pack("<l", 0)))[0] & 0xFFFFFFFF
+    finally:
+        os.close(fd)
+
+
+def set_flags(path, flags):
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.ioctl(fd, SETFLAGS, struct.pack("<l", flags))
+    finally:
+        os.close(fd)
+
+
+def set_nocow(path):
+    set_flags(path, get_flags(path) | FS_NOCOW_FL)

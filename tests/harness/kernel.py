@@ -1,0 +1,91 @@
+"""Mounting an image with the kernel's btrfs: the second opinion, and the subject that proves the tests themselves."""
+import os
+import tempfile
+import time
+
+from .kmsg import KernelLog
+from .shell import CommandFailed, run
+
+
+class Loop:
+    """A loop device over a file; detached by close(), whatever happened."""
+
+    def __init__(self, path, readonly=False):
+        argv = ["losetup", "-f", "--show"] + (["-r"] if readonly else []) + [path]
+        for attempt in range(20):
+            try:
+                self.device = run(*argv).stdout.strip()
+                return
+            except CommandFailed:        # several tests at once ask for the same free device
+                if attempt == 19:
+                    raise
+                time.sleep(0.05)
+
+    def close(self):
+        if self.device:
+            for _ in range(50):
+                if run("losetup", "-d", self.device, check=False).returncode == 0:
+                    break
+                time.sleep(0.05)
+            self.device = None
+
+
+class KernelMount:
+    """`with KernelMount(image) as mnt:`; on leaving, complaints of the kernel are a failure."""
+
+    def __init__(self, image, options="", mountpoint=None, allow_complaints=False):
+        self.image, self.options, self.allow_complaints = image, options, allow_complaints
+        self.path = mountpoint or tempfile.mkdtemp(prefix="kernel.", dir=os.path.dirname(image))
+        self.own_mountpoint = mountpoint is None
+        self.mounted, self.loop, self.log = False, None, None
+        self.complaints = []
+
+    def mount(self):
+        readonly = "ro" in self.options.split(",")
+        self.log = KernelLog()
+        self.loop = Loop(self.image, readonly)
+        try:
+            run("mount", "-t", "btrfs", *(["-o", self.options] if self.options else []), self.loop.device, self.path)
+        except BaseException:
+            self.complaints = self.log.complaints(self.loop.device)
+            self.close()
+            raise
+        self.mounted = True
+        return self
+
+    def umount(self):
+        try:
+            if self.mounted:
+                for attempt in range(100):
+                    done = run("umount", self.path, check=False)
+                    if done.returncode == 0:
+                        break
+                    if attempt == 99:
+                        raise CommandFailed(["umount", self.path], done.returncode, done.out)
+                    time.sleep(0.05)
+                self.mounted = False
+            self.complaints += self.log.complaints(self.loop.device)
+        finally:
+            self.close()
+        if self.complaints and not self.allow_complaints:
+            raise AssertionError("the kernel complains about the image:\n" + "\n".join(self.complaints))
+
+    def close(self):
+        if self.mounted:
+            run("umount", "-l", self.path, check=False)
+            self.mounted = False
+        if self.loop:
+            self.loop.close()
+        if self.log:
+            self.log.close()
+        if self.own_mountpoint and os.path.isdir(self.path) and not os.path.ismount(self.path):
+            os.rmdir(self.path)
+
+    def __enter__(self):
+        return self.mount().path
+
+    def __exit__(self, kind, *_):
+        if kind is None:
+            self.umount()
+        else:
+            self.close()

@@ -1,0 +1,113 @@
+"""A whole tree as a comparable value: name, type, mode, owner, size, link count, mtime, xattrs, content and holes."""
+import errno
+import hashlib
+import os
+import stat
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Entry:
+    type: str
+    mode: int
+    owner: tuple
+    size: int
+    links: int
+    mtime_ns: int
+    xattrs: tuple
+    content: str
+    holes: tuple
+    same_inode_as: str      # first name of a hard link group
+
+
+def look(root, holes=True, mtimes=True, xattrs=True, skip=()):
+    """{relative path: Entry} of everything below @root. Hard link groups are named by their first path."""
+    view, seen = {}, {}
+    stack = [""]
+    while stack:
+        folder = stack.pop()
+        for name in sorted(os.listdir(os.path.join(root, folder) if folder else root)):
+            path = os.path.join(folder, name)
+            if path in skip:
+                continue
+            full = os.path.join(root, path)
+            st = os.lstat(full)
+            if stat.S_ISDIR(st.st_mode):
+                stack.append(path)
+            view[path] = _entry(full, path, st, seen, holes, mtimes, xattrs)
+    st = os.lstat(root)
+    view["."] = _entry(root, ".", st, seen, holes, mtimes, xattrs)
+    return view
+
+
+def _entry(full, path, st, seen, holes, mtimes, xattrs):
+    kind = stat.S_IFMT(st.st_mode)
+    regular = kind == stat.S_IFREG
+    group = ""
+    if kind != stat.S_IFDIR and st.st_nlink > 1:
+        group = seen.setdefault((st.st_dev, st.st_ino), path)
+    content = ""
+    if regular:
+        content = file_digest(full)
+    elif kind == stat.S_IFLNK:
+        content = os.readlink(full)
+    elif kind in (stat.S_IFCHR, stat.S_IFBLK):
+        content = f"{os.major(st.st_rdev)}:{os.minor(st.st_rdev)}"
+    return Entry(oct(kind), stat.S_IMODE(st.st_mode), (st.st_uid, st.st_gid), st.st_size,
+                 1 if kind == stat.S_IFDIR else st.st_nlink, st.st_mtime_ns if mtimes else 0,
+                 read_xattrs(full) if xattrs else (), content, file_holes(full) if regular and holes else (), group)
+
+
+def file_digest(path):
+    digest = hashlib.blake2b(digest_size=16)
+    with open(path, "rb", buffering=0) as f:
+        while piece := f.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def read_xattrs(path):
+    names = [n for n in os.listxattr(path, follow_symlinks=False)]
+    return tuple((n, os.getxattr(path, n, follow_symlinks=False)) for n in sorted(names))
+
+
+def file_holes(path):
+    """(start, end) of the data stretches, as SEEK_DATA and SEEK_HOLE tell them."""
+    found = []
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        end, at = os.fstat(fd).st_size, 0
+        while at < end:
+            try:
+                start = os.lseek(fd, at, os.SEEK_DATA)
+            except OSError as e:
+                if e.errno == errno.ENXIO:
+                    break
+                raise
+            at = os.lseek(fd, start, os.SEEK_HOLE)
+            found.append((start, at))
+    finally:
+        os.close(fd)
+    return tuple(found)
+
+
+def differences(one, other, names=("one", "other"), limit=20):
+    """In words, what differs; an empty list if nothing does."""
+    found = []
+    for path in sorted(set(one) | set(other)):
+        a, b = one.get(path), other.get(path)
+        if a is None or b is None:
+            found.append(f"{path}: only in {names[0] if b is None else names[1]}")
+        elif a != b:
+            parts = [f"{k}: {getattr(a, k)!r} / {getattr(b, k)!r}" for k in a.__dataclass_fields__
+                     if getattr(a, k) != getattr(b, k)]
+            found.append(f"{path}: ({names[0]} / {names[1]}) " + "; ".join(parts))
+        if len(found) >= limit:
+            found.append("...")
+            break
+    return found
+
+
+def assert_same(one, other, names=("one", "other")):
+    found = differences(one, other, names)
+    assert not found, "\n".join([f"{names[0]} and {names[1]} differ:"] + found)
