@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * sync_point.h - named places where a test can park, fail or kill a thread, and switches that turn
- * one guard off. Test builds only (-DBTRFUSE_TEST); otherwise nothing is left of them, no code and
- * no string. The socket server starts when BTRFUSE_TEST_SOCKET is set and sync_point_start() is
- * called (after daemonizing).
+ * one guard off. Test builds only (-DBTRFUSE_TEST); otherwise no code and no string is left of them.
+ * The server starts when BTRFUSE_TEST_SOCKET is set and sync_point_start() is called (after
+ * daemonizing).
  *
- * Protocol (one command a line, one reply line "ok ..." or "error REASON"):
- *   arm NAME [KEY=VALUE...] [N]   park the next thread (after N hits, default 1) that passes NAME
- * with these keys wait NAME SECONDS             until a thread is parked there release NAME|all
- * lets parked threads go and disarms fail NAME ERRNO [KEY=VALUE...] [N]   the next hit (N hits,
- * default 1) of SP_FAIL gets -ERRNO; a number or a name crash NAME [KEY=VALUE...]     _exit(137) at
- * the next hit guard NAME on|off             guards          threads          hits NAME A parked
- * thread is released, with stacks on standard error, after BTRFUSE_TEST_WATCHDOG seconds (default
- * 10). Keys: ino off len bytenr bg root transid tid; numbers decimal or 0x.
+ * Protocol, one command a line, one reply line "ok ..." or "error REASON":
+ *   arm NAME [KEY=VALUE...] [N]          park one thread: the Nth that passes NAME with these keys
+ *   wait NAME SECONDS                    until a thread is parked there
+ *   release NAME|all                     lets parked threads go and disarms
+ *   fail NAME ERRNO [KEY=VALUE...] [N]   the next N passes of SP_FAIL get -ERRNO (number or name)
+ *   crash NAME [KEY=VALUE...] [N]        _exit(137) at the Nth pass
+ *   guard NAME on|off
+ *   guards
+ *   threads
+ * A parked thread is released, with stacks on standard error, after BTRFUSE_TEST_WATCHDOG seconds
+ * (default 10). Keys: ino off len bytenr bg root transid tid; numbers decimal or 0x.
  */
 #ifndef DISK_BASE_SYNC_POINT_H
 #define DISK_BASE_SYNC_POINT_H

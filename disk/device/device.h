@@ -69,16 +69,20 @@ _must_check_ int device_memory_new(u64 size, struct device **ret);
 u8 *device_memory_data(struct device *dev);
 
 /*
- * A layer over @below (owned from then on, also if this fails) that appends every request to the
- * file @path. Test builds use it when BTRFUSE_RECORD=PATH is set (volume_open). The log is a
- * sequence of records, little-endian: u32 magic "BREC" 0x43455242 | u32 type | u64 id | u64 off |
- * u64 len | u64 time_ns (monotonic) | data[len] (type 1 only) type: 1 WRITE issued, 2 WRITE
- * completed, 3 FLUSH issued, 4 FLUSH completed, 5 DISCARD issued, 6 DISCARD completed, 7 failed
- * (the request @id came back with an error; for a write the content is then unknown), 8 MARK (off =
- * value). The data of type 1 is what was to be written, logged before the device sees it; id pairs
- * issued and completed. Reads are not logged. A flush that completed makes durable each write whose
- * "completed" record stands before the flush's "issued" record, no other. Whoever saw a call return
- * (an fsync) notes the size of the log file then: every record before that offset came before it.
+ * A layer over @below (owned from then on, also on failure) that appends every request to the file
+ * @path. Test builds use it when BTRFUSE_RECORD=PATH is set (volume_open). The log is a sequence of
+ * records, little-endian, 40 bytes and for type 1 the data:
+ *   u32 magic 0x43455242 ("BREC") | u32 type | u64 id | u64 off | u64 len | u64 time_ns | data[len]
+ * Types:
+ *   1 WRITE issued     2 WRITE completed
+ *   3 FLUSH issued     4 FLUSH completed
+ *   5 DISCARD issued   6 DISCARD completed
+ *   7 failed: request @id came back with an error (a write's content is then unknown)
+ *   8 MARK, off = value
+ * The data of type 1 is logged before the device sees it; @id pairs issued with completed. Reads are
+ * not logged. A flush that completed makes durable each write whose "completed" record stands before
+ * the flush's "issued" record, and no other. Whoever saw a call return (an fsync) notes the size of
+ * the log file then: every record before that offset came before it.
  */
 _must_check_ int device_recorder_new(struct device *below, const char *path, struct device **ret);
 /* Appends a MARK record; nothing if @dev is not a recorder. */

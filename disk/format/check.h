@@ -18,10 +18,7 @@ struct check_env {
 	u32 sectorsize;
 	u32 csum_size;
 	u64 incompat_flags;
-	u64 compat_ro_flags;
 	u64 generation; /* newest that an item may name; 0 = not checked */
-	u64 num_devices;
-	u64 dev_bytes;  /* of the device, 0 = not known */
 	const u8 *fsid; /* of nodes (metadata_uuid if that feature is set); NULL = not checked */
 };
 

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * volume_super.c - writing superblocks, and which logical ranges they occupy.
+ * Order between primary, flush and copies is the commit's; here each copy just gets its own address
+ * and checksum.
+ */
+#include "disk/base/buffer.h"
+#include "disk/base/log.h"
+#include "disk/codec/csum.h"
+#include "disk/volume/volume_internal.h"
+
+static void super_seal(const struct volume *vol, struct btrfs_super_block *sb, u64 offset)
+{
+	put_le64(&sb->bytenr, offset);
+	memset(sb->csum, 0, sizeof(sb->csum));
+	csum_block(vol->csum_type, sb, SUPER_SIZE, sb->csum);
+}
+
+static int write_primary(struct volume *vol, struct btrfs_super_block *buf)
+{
+	struct reason why = {0};
+	int err = check_super(buf, SUPER_OFFSET, &why);
+
+	if (err) {
+		log_fault("refusing to write a bad superblock: %s", why.text);
+		return err;
+	}
+	err = device_write(vol->dev, buf, SUPER_SIZE, SUPER_OFFSET);
+	if (err) {
+		stat_add(&vol->stats.write_errors);
+		log_fault("writing the primary superblock: %s", strerror(-err));
+		return err;
+	}
+	__atomic_store_n(&vol->generation, get_le64(&buf->generation), __ATOMIC_RELEASE);
+	return 0;
+}
+
+static void write_copies(struct volume *vol, struct btrfs_super_block *buf)
+{
+	for (unsigned copy = 1; copy < SUPER_COPIES_MAX; copy++) {
+		u64 offset = super_offset(copy);
+		int err;
+
+		if (offset + SUPER_SIZE > device_size(vol->dev) ||
+		    offset + SUPER_SIZE > get_le64(&buf->dev_item.total_bytes))
+			break;
+		super_seal(vol, buf, offset);
+		err = device_write(vol->dev, buf, SUPER_SIZE, offset);
+		if (!err)
+			continue;
+		stat_add(&vol->failed_super_copies);
+		log_fault("writing the superblock copy at %llu: %s", (unsigned long long)offset,
+			  strerror(-err));
+	}
+}
+
+int volume_write_super(struct volume *vol, struct btrfs_super_block *sb, enum super_which which)
+{
+	_cleanup_buffer_ struct btrfs_super_block *buf = buffer_get(SUPER_SIZE);
+
+	if (!buf)
+		return -ENOMEM;
+	if (vol->readonly)
+		return -EROFS;
+	super_seal(vol, sb, SUPER_OFFSET);
+	*buf = *sb;
+	if (which == SUPER_PRIMARY)
+		return write_primary(vol, buf);
+	write_copies(vol, buf);
+	return 0;
+}
+
+void volume_super_stripes(struct volume *vol, const struct chunk *chunk,
+			  void (*cb)(void *ctx, u64 logical, u64 len), void *ctx)
+{
+	u64 bytes = chunk_stripe_bytes(chunk);
+
+	/* the kernel keeps the first 64 KiB of the address space free too */
+	if (chunk->logical < SUPER_OFFSET)
+		cb(ctx, chunk->logical, MIN(SUPER_OFFSET - chunk->logical, chunk->length));
+	for (u16 i = 0; i < chunk->num_stripes; i++) {
+		u64 physical = chunk->stripes[i].physical;
+
+		for (unsigned copy = 0; copy < SUPER_COPIES_MAX; copy++) {
+			u64 offset = super_offset(copy), at;
+
+			if (offset < physical || offset - physical >= bytes)
+				continue;
+			at = ALIGN_DOWN(offset - physical, STRIPE_LEN);
+			cb(ctx, chunk->logical + at, MIN(STRIPE_LEN, chunk->length - at));
+		}
+	}
+}
