@@ -19,7 +19,7 @@ struct cow_search {
 	const struct key *key;
 	int ins_len;
 	u8 lowest;
-	bool force;  /* copy the lowest node in any case, if it is the one at @logical (0: any) */
+	bool force; /* copy the lowest node in any case, if it is the one at @logical (0: any) */
 	u64 logical;
 };
 
@@ -92,8 +92,7 @@ int path_cow_sibling(struct trans *trans, struct path *path, int level, int slot
 
 static int cow_forced(const struct cow_search *cow, struct path *path, int level)
 {
-	if (level != cow->lowest ||
-	    (cow->logical && path->nodes[level]->logical != cow->logical))
+	if (level != cow->lowest || (cow->logical && path->nodes[level]->logical != cow->logical))
 		return -ENOENT;
 	return path_copy(cow->trans, path, level);
 }
@@ -102,7 +101,7 @@ static int cow_forced(const struct cow_search *cow, struct path *path, int level
  * root. */
 static int cow_prepare(const struct cow_search *cow, struct path *path, int level)
 {
-	const struct extent_buffer *top = path->root->node;
+	const struct extent_buffer *top;
 	int rc;
 
 	if (cow->force && level <= cow->lowest)
@@ -110,6 +109,7 @@ static int cow_prepare(const struct cow_search *cow, struct path *path, int leve
 	rc = path_cow(cow->trans, path, level);
 	if (rc < 0)
 		return rc;
+	top = path->root->node;
 	if (level + 1 == top->level && node_nritems(top->data) == 1)
 		return path_collapse_root(cow->trans, path);
 	return cow->ins_len < 0 ? path_merge_thin(cow->trans, path, level) : 0;

@@ -18,9 +18,9 @@
 struct fs;
 
 enum eb_flag {
-	EB_DIRTY = 1,	/* on a transaction's dirty list, never evicted */
-	EB_WRITTEN = 2,	/* submitted for writing: frozen for ever, changes go to a copy */
-	EB_TOUCHED = 4,	/* used since the eviction clock came by */
+	EB_DIRTY = 1,   /* on a transaction's dirty list, never evicted */
+	EB_WRITTEN = 2, /* submitted for writing: frozen for ever, changes go to a copy */
+	EB_TOUCHED = 4, /* used since the eviction clock came by */
 };
 
 struct extent_buffer {

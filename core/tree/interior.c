@@ -49,13 +49,19 @@ static int path_grow_root(struct trans *trans, struct path *path, int level)
 	return 0;
 }
 
-/* Moves the upper part of a full node into a new one; who appends leaves a full node behind. */
+/* Where to divide a full node; who appends leaves a full one behind. */
+static u32 interior_split_at(u32 n, u32 slot)
+{
+	return slot + 1 + n / 8 >= n ? MIN(slot + 1, n - 1) : n / 2;
+}
+
+/* Moves the upper part of a full node into a new one. */
 static int path_split_interior(struct trans *trans, struct path *path, int level)
 {
 	_cleanup_eb_ struct extent_buffer *right = NULL;
 	struct extent_buffer *left = path->nodes[level];
 	u32 n = node_nritems(left->data);
-	u32 at = (u32)path->slots[level] + 1 == n ? n - 1 : n / 2;
+	u32 at = interior_split_at(n, (u32)path->slots[level]);
 	struct key key = node_key(left->data, at);
 	int rc = path_reserve_ptr(trans, path, level + 1);
 

@@ -25,10 +25,10 @@ _must_check_ int tree_search_cow(struct trans *trans, struct root *root, const s
 				 int ins_len, struct path *path);
 
 /* First item >= key / last item <= key: 0 exact, 1 other, -ENOENT. ins_len <= 0. */
-_must_check_ int tree_search_cow_next(struct trans *trans, struct root *root,
-				      const struct key *key, int ins_len, struct path *path);
-_must_check_ int tree_search_cow_prev(struct trans *trans, struct root *root,
-				      const struct key *key, int ins_len, struct path *path);
+_must_check_ int tree_search_cow_next(struct trans *trans, struct root *root, const struct key *key,
+				      int ins_len, struct path *path);
+_must_check_ int tree_search_cow_prev(struct trans *trans, struct root *root, const struct key *key,
+				      int ins_len, struct path *path);
 
 /*
  * From a write-locked path to the next item (slot + 1), write-locked again: 0, 1 none (path
@@ -73,8 +73,7 @@ _must_check_ int tree_split_item(struct trans *trans, struct path *path, const s
 				 u32 offset);
 
 /* A copy of the item behind it, with @key; path at the copy. */
-_must_check_ int tree_duplicate_item(struct trans *trans, struct path *path,
-				     const struct key *key);
+_must_check_ int tree_duplicate_item(struct trans *trans, struct path *path, const struct key *key);
 
 /* New key for the item at the path, between its neighbours' keys (asserted). */
 void tree_set_key(struct trans *trans, struct path *path, const struct key *key);

@@ -3,9 +3,10 @@
  * leaf_split.c - making room in the leaf of a writable path.
  *
  * First neighbours that are cached and have plenty take some items, then the leaf is split. Who
- * appends at a leaf's end gets a new leaf and leaves a full one behind, so that keys written in
- * order come out dense. The place chosen depends on lengths alone (split_choose is pure); an item
- * too large for both halves gets a leaf of its own in a second round.
+ * appends (at a leaf's end, or to the items of one object and type) gets a new leaf and leaves a
+ * full one behind, so that keys written in order come out dense. The place chosen depends on
+ * lengths alone (split_choose is pure); an item too large for both halves gets a leaf of its own in
+ * a second round.
  */
 #include "core/extent/tree_block.h"
 #include "core/fs.h"
@@ -109,6 +110,21 @@ static bool split_fits(const void *leaf, u32 nodesize, u32 slot, u32 at,
 	return half + want->need <= LEAF_DATA(nodesize);
 }
 
+/* Does the new item prolong a run of one object and type that fills much of the leaf? */
+static bool split_ends_run(const void *leaf, u32 nodesize, u32 slot, const struct leaf_want *want)
+{
+	struct key before, after;
+
+	if (want->extend || !slot || slot == node_nritems(leaf) ||
+	    leaf_items_bytes(leaf, 0, slot) < LEAF_DATA(nodesize) / 2)
+		return false;
+	before = node_key(leaf, slot - 1);
+	after = node_key(leaf, slot);
+	return before.objectid == want->key->objectid && before.type == want->key->type &&
+	       (after.objectid != want->key->objectid || after.type != want->key->type) &&
+	       split_fits(leaf, nodesize, slot, slot, want, false);
+}
+
 /* Item before which to split: balanced, with room for the wanted on one side. If no place is
  * good, next to the slot; the caller comes again. */
 static u32 split_choose(const void *leaf, u32 nodesize, u32 slot, const struct leaf_want *want)
@@ -117,6 +133,8 @@ static u32 split_choose(const void *leaf, u32 nodesize, u32 slot, const struct l
 
 	if (slot + want->extend == n)
 		return MAX(slot, 1u);
+	if (split_ends_run(leaf, nodesize, slot, want))
+		return slot;
 	for (u32 at = want->extend || slot ? 1 : 0; at < n; at++) {
 		u32 left = leaf_items_bytes(leaf, 0, at), right = leaf_items_bytes(leaf, at, n);
 		u32 score = left > right ? left - right : right - left;
@@ -136,7 +154,7 @@ static bool split_goes_right(const void *leaf, u32 nodesize, u32 slot, u32 at,
 {
 	if (slot != at)
 		return slot > at;
-	if (want->extend || at == node_nritems(leaf))
+	if (want->extend || at == node_nritems(leaf) || split_ends_run(leaf, nodesize, slot, want))
 		return true;
 	return at && !split_fits(leaf, nodesize, slot, at, want, true) &&
 	       split_fits(leaf, nodesize, slot, at, want, false);

@@ -90,8 +90,7 @@ static struct extent_buffer *shard_find(struct node_cache *cache, struct cache_s
 	return eb;
 }
 
-static void shard_add(struct node_cache *cache, struct cache_shard *shard,
-		      struct extent_buffer *eb)
+static void shard_add(struct node_cache *cache, struct cache_shard *shard, struct extent_buffer *eb)
 {
 	struct extent_buffer **bucket = cache_bucket(cache, shard, eb->logical);
 
@@ -138,8 +137,7 @@ void node_cache_free(struct node_cache *cache)
 
 static bool eb_idle(const struct extent_buffer *eb)
 {
-	return atomic_load_explicit(&eb->refs, memory_order_acquire) == 1 &&
-	       !eb_test(eb, EB_DIRTY);
+	return atomic_load_explicit(&eb->refs, memory_order_acquire) == 1 && !eb_test(eb, EB_DIRTY);
 }
 
 /* One idle node out of the shard, or NULL. @steps is used up by looking. */
@@ -237,7 +235,8 @@ static struct extent_buffer *cache_insert_read(struct node_cache *cache, struct 
 
 static bool eb_matches(const struct extent_buffer *eb, const struct node_expect *want)
 {
-	return eb->level == want->level && (!want->generation || eb->generation == want->generation);
+	return eb->level == want->level &&
+	       (!want->generation || eb->generation == want->generation);
 }
 
 int node_cache_read(struct fs *fs, const struct node_expect *want, struct extent_buffer **ret)

@@ -24,7 +24,8 @@ struct node_cache_stats {
 	u64 evictions;
 };
 
-/* NULL when memory is short. @budget in bytes; it is exceeded only by dirty and referenced nodes. */
+/* NULL when memory is short. @budget in bytes; it is exceeded only by dirty and referenced nodes.
+ */
 struct node_cache *node_cache_new(u64 budget);
 void node_cache_free(struct node_cache *cache); /* accepts NULL; drops every listed node */
 

@@ -141,14 +141,15 @@ static void path_set_miss(struct path *path, int level)
 		.root = root,
 		.epoch = epoch_enter(root->fs),
 		.key = node_key(node, slot),
-		.expect = {
-			.logical = node_blockptr(node, slot),
-			.generation = node_ptr_generation(node, slot),
-			.level = (u8)(level - 1),
-			.owner = root->shareable ? 0 : root->id,
-			.has_first_key = true,
-			.first_key = node_key(node, slot),
-		},
+		.expect =
+			{
+				.logical = node_blockptr(node, slot),
+				.generation = node_ptr_generation(node, slot),
+				.level = (u8)(level - 1),
+				.owner = root->shareable ? 0 : root->id,
+				.has_first_key = true,
+				.first_key = node_key(node, slot),
+			},
 	};
 }
 
@@ -162,7 +163,8 @@ int path_child_at(struct path *path, int level, int slot, struct extent_buffer *
 	if (!eb || (eb->generation != generation && !eb_test(eb, EB_DIRTY)))
 		return -EAGAIN;
 	if (eb->generation != generation || eb->level != level - 1) {
-		log_fault("tree %llu: node %llu: pointer in %llu slot %d wants generation %llu level %d, "
+		log_fault("tree %llu: node %llu: pointer in %llu slot %d wants generation %llu "
+			  "level %d, "
 			  "node has %llu level %u",
 			  (unsigned long long)path->root->id, (unsigned long long)logical,
 			  (unsigned long long)path->nodes[level]->logical, slot,

@@ -38,6 +38,7 @@ struct root {
 	TAILQ_ENTRY(root) table_link;
 
 	_Atomic u64 next_ino; /* core/inode; 0: not looked up yet */
+	_Atomic bool orphans_done; /* core/inode: this mount has cleaned up */
 };
 
 #endif

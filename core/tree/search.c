@@ -191,8 +191,8 @@ static int path_step_back(struct path *path)
 	int rc;
 
 	while (path->slots[0] == 0) {
-		struct key limit = path_nritems(path) ? node_key(path->nodes[0]->data, 0)
-						      : path->want;
+		struct key limit =
+			path_nritems(path) ? node_key(path->nodes[0]->data, 0) : path->want;
 
 		rc = path_step_leaf(path, -1);
 		if (rc == 1)
