@@ -256,27 +256,36 @@ static u32 bytes_between(const struct fs *fs, u64 from, u64 to)
 	return (u32)((to - from) / fs->sectorsize * fs->csum_size);
 }
 
+/* The item at the path loses what lies before @end. */
+static void cut_head(struct trans *trans, struct path *path, u64 stop, u64 end)
+{
+	struct key key = csum_key(end);
+
+	tree_truncate_item(trans, path, bytes_between(trans->fs, end, stop), true);
+	tree_set_key(trans, path, &key);
+}
+
 static int apply_cut(struct trans *trans, struct path *path, u64 start, u64 end,
 		     enum csum_cut cut)
 {
 	struct fs *fs = trans->fs;
 	u64 item_start = path_key(path).offset;
 	u64 stop = item_end(fs, item_start, path_size(path));
-	struct key key = csum_key(end);
+	u32 before = start > item_start ? bytes_between(fs, item_start, start) : 0;
+	struct key key = csum_key(start);
 	int r = 0;
 
 	if (cut == CSUM_CUT_ALL)
 		return tree_delete(trans, path);
-	if (cut == CSUM_CUT_HEAD) {
-		tree_truncate_item(trans, path, bytes_between(fs, end, stop), true);
-		tree_set_key(trans, path, &key);
-		return 0;
-	}
 	if (cut == CSUM_CUT_MIDDLE)
-		r = tree_split_item(trans, path, &key, bytes_between(fs, item_start, end));
-	if (!r)
-		tree_truncate_item(trans, path, bytes_between(fs, item_start, start), false);
-	return r;
+		r = tree_split_item(trans, path, &key, before); /* then at the second half */
+	if (r)
+		return r;
+	if (cut == CSUM_CUT_TAIL)
+		tree_truncate_item(trans, path, before, false);
+	else
+		cut_head(trans, path, stop, end);
+	return 0;
 }
 
 int csum_delete(struct trans *trans, u64 logical, u64 len)

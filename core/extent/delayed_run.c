@@ -8,7 +8,8 @@
  * applied and rounds go on until the queue is empty. An extent whose references all went within
  * the transaction never gets an item. Counts below zero, missing items and leftovers are faults.
  *
- * Locks: joins are blocked; the reference mutex, inside it one tree lock at a time. Space and
+ * Locks: joins are blocked; the reference mutex, inside it one tree lock at a time and perhaps
+ * device reads (nobody who holds a tree lock can be waiting for the mutex now). Space and
  * checksums are told after the mutex.
  */
 #include "core/extent/csum_tree.h"
@@ -258,16 +259,6 @@ static int tell_others(struct trans *trans, const struct dref_head *head, enum o
 		       : space_alloc_cancelled(trans, head->logical, head->len);
 }
 
-/* Reads the nodes on the way, so that little I/O is left to do under the mutex. */
-static int warm(struct fs *fs, u64 logical)
-{
-	_cleanup_path_ struct path path = {};
-	struct key key = KEY(logical, BTRFS_METADATA_ITEM_KEY, UINT64_MAX);
-	int r = tree_search_prev(fs->extent_root, &key, &path);
-
-	return r < 0 && r != -ENOENT ? r : 0;
-}
-
 static int take_and_apply(struct trans *trans, u64 logical, struct dref_head **head,
 			  enum outcome *outcome)
 {
@@ -281,9 +272,8 @@ static int run_one(struct trans *trans, u64 logical)
 {
 	struct dref_head *head = NULL;
 	enum outcome outcome = OUTCOME_CHANGED;
-	int r = warm(trans->fs, logical);
+	int r = take_and_apply(trans, logical, &head, &outcome);
 
-	r = r ? r : take_and_apply(trans, logical, &head, &outcome);
 	if (!r && head)
 		r = tell_others(trans, head, outcome);
 	dref_head_free(head);
