@@ -27,11 +27,11 @@ struct file_mapping {
 	enum mapping_type type;
 	u8 compression;
 	u8 other_encoding; /* encryption or other encoding: nothing that we read */
-	u64 off, len;      /* in the file; an inline extent's len is its ram_bytes */
+	u64 off, len;      /* in the file; lookups round an inline extent up to a sector */
 	u64 disk_bytenr;   /* 0 for holes and inline */
 	u64 disk_bytes;
 	u64 extent_off;    /* of off within the extent */
-	u64 ram_bytes;
+	u64 ram_bytes;     /* an inline extent's true length */
 	u64 generation;
 	bool implied;      /* a hole without an item */
 };
@@ -80,7 +80,7 @@ _must_check_ int file_extent_lookup(struct root *root, u64 ino, u64 off,
 				    struct file_mapping *ret);
 
 /* The same with the tree left read-locked in @path (as from tree_search) if the result has an
- * item; for deciding under the lock. With an implied hole the path is read-locked too. */
+ * item; for deciding under the lock. With an implied hole it may be unlocked. */
 _must_check_ int file_extent_lookup_locked(struct root *root, u64 ino, u64 off, struct path *path,
 					   struct file_mapping *ret);
 
@@ -100,13 +100,25 @@ _must_check_ int file_extent_read_inline(struct root *root, u64 ino, void *buf, 
 _must_check_ int file_extent_drop(struct trans *trans, struct inode *inode, u64 start, u64 end,
 				  unsigned budget, u64 *ret_end);
 
-/* Adds an item where nothing is, merging with a neighbour that continues it; counts nbytes. The
- * references are the caller's, except that a merge drops the one that is not needed any more:
- * hand in *ret_merged (may be NULL: no merging). */
+/* Adds an item where nothing is; counts nbytes. The reference is the caller's. */
 _must_check_ int file_extent_insert(struct trans *trans, struct inode *inode,
-				    const struct file_mapping *m, bool *ret_merged);
+				    const struct file_mapping *m);
+
+/* Makes the item that ends where @m begins cover @m too, if @m continues its extent: 1 done (no
+ * reference needed), 0 not possible, <0. */
+_must_check_ int file_extent_append(struct trans *trans, struct inode *inode,
+				    const struct file_mapping *m);
+
+/* An uncompressed inline extent; counts nbytes. */
 _must_check_ int file_extent_insert_inline(struct trans *trans, struct inode *inode,
 					   const void *data, u32 len);
+
+/*
+ * Removes what lies at or beyond @size from the end of the file backwards, @budget items at most.
+ * 1 done, 0 more to do; *ret_from is where the items that are left end at the latest.
+ */
+_must_check_ int file_extent_cut_tail(struct trans *trans, struct inode *inode, u64 size,
+				      unsigned budget, u64 *ret_from);
 
 /* Turns [start, end) of the preallocated mapping @m into a written extent, merging with written
  * neighbours of the same extent. @m is what one lookup said, and a gate token or the absence of

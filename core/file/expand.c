@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * expand.c - a file grows past its old end.
+ *
+ * What lies behind the end in its last sector may be anything on disk (shrinking does not write):
+ * it is zeroed here, before the size covers it; the size on disk waits for that, see
+ * file_disk_size(). An inline extent is rewritten in any case, as it ends where the file ended.
+ * Images without the no-holes feature get an explicit hole item for what nobody wrote.
+ */
+#include "core/file/file_extent.h"
+#include "core/file/file_state.h"
+#include "core/fs.h"
+#include "core/trans/transaction.h"
+
+static int add_hole(struct inode *inode, u64 start, u64 end)
+{
+	_cleanup_trans_ struct trans trans = {};
+	struct file_mapping m = {.type = MAPPING_HOLE, .off = start, .len = end - start,
+				 .ram_bytes = end - start};
+	int r = trans_join(inode->fs, 2, &trans);
+
+	if (r < 0)
+		return r;
+	m.generation = trans.transid;
+	return file_extent_insert(&trans, inode, &m);
+}
+
+/* Hole items for what is not mapped in [start, end). */
+int file_add_holes(struct inode *inode, u64 start, u64 end)
+{
+	if (fs_has_incompat(inode->fs, BTRFS_FEATURE_INCOMPAT_NO_HOLES))
+		return 0;
+	while (start < end) {
+		struct file_mapping m;
+		int r = file_extent_lookup(inode->root, inode->ino, start, &m);
+
+		if (r < 0)
+			return r;
+		if (m.implied)
+			r = add_hole(inode, start, MIN(end, mapping_end(&m)));
+		if (r < 0)
+			return r;
+		start = MIN(end, mapping_end(&m));
+	}
+	return 0;
+}
+
+int file_expand(struct inode *inode, struct file_state *st, u64 old_size, u64 start)
+{
+	u64 ss = inode->fs->sectorsize, sector = ALIGN_DOWN(old_size, ss);
+	int r = 0;
+
+	/* A write into the old end's own sector zeroes what it must while it reads it. */
+	if (!IS_ALIGNED(old_size, ss) && start > old_size)
+		r = file_zero_partial(inode, st, old_size, MIN(sector + ss, start) - old_size,
+				      old_size);
+	if (r < 0)
+		return r;
+	return file_add_holes(inode, ALIGN_UP(old_size, ss), ALIGN_DOWN(start, ss));
+}
