@@ -5,6 +5,8 @@
  * Every step under the lock uses cached nodes only; a miss unlocks, reads and starts over. A path
  * moves along the leaves by remembering the key that it must go beyond, never a place.
  */
+#include <assert.h>
+
 #include "core/fs.h"
 #include "core/tree/tree_internal.h"
 #include "disk/base/log.h"
@@ -115,6 +117,7 @@ static int path_step_leaf(struct path *path, int step)
 {
 	int level = 1, rc;
 
+	assert(path->lock == PATH_READ); /* a write-locked path would get nodes that are not ours */
 	for (; level < NODE_LEVEL_MAX && path->nodes[level]; level++) {
 		int slot = path->slots[level] + step;
 
