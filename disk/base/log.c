@@ -38,7 +38,10 @@ void log_fault(const char *fmt, ...)
 
 	__atomic_add_fetch(&fault_count, 1, __ATOMIC_RELAXED);
 	va_start(ap, fmt);
-	log_line(LOG_ERR, fmt, ap);
+	if (!captured)
+		log_line(LOG_ERR, fmt, ap);
+	else if (!captured->text[0])
+		vsnprintf(captured->text, sizeof(captured->text), fmt, ap);
 	va_end(ap);
 }
 
@@ -49,6 +52,11 @@ void log_info(const char *fmt, ...)
 	va_start(ap, fmt);
 	log_line(LOG_INFO, fmt, ap);
 	va_end(ap);
+}
+
+void log_capture(struct reason *sink)
+{
+	captured = sink;
 }
 
 void log_to_syslog(const char *ident)

@@ -23,7 +23,9 @@ static int check_data_ref(const struct item *it, const struct btrfs_extent_data_
 	if (!is_data_ref_root(root))
 		return item_bad(it, "bad root of a data reference: got %llu",
 				(unsigned long long)root);
-	if (ino < BTRFS_FIRST_FREE_OBJECTID || ino > BTRFS_LAST_FREE_OBJECTID)
+	/* -12: the inode cache that old kernels kept in each subvolume */
+	if ((ino < BTRFS_FIRST_FREE_OBJECTID || ino > BTRFS_LAST_FREE_OBJECTID) &&
+	    ino != (u64)BTRFS_FREE_INO_OBJECTID)
 		return item_bad(it, "bad inode of a data reference: got %llu",
 				(unsigned long long)ino);
 	if (!sector_aligned(it, offset))

@@ -111,27 +111,28 @@ bool volume_fault_is_new(struct volume *vol, u64 logical)
 
 /* ---- chunks ---- */
 
-static int chunk_refused(const struct chunk *c, int err, const char *what, u64 value)
+static int chunk_refused(const struct chunk *c, int err, const char *what, u64 value,
+			 struct reason *why)
 {
-	log_fault("chunk %llu type 0x%llx: %s %llu", (unsigned long long)c->logical,
-		  (unsigned long long)c->type, what, (unsigned long long)value);
+	reason_set(why, "chunk %llu type 0x%llx: %s %llu", (unsigned long long)c->logical,
+		   (unsigned long long)c->type, what, (unsigned long long)value);
 	return err;
 }
 
-static int check_chunk_mappable(const struct volume *vol, const struct chunk *c)
+static int check_chunk_mappable(const struct volume *vol, const struct chunk *c, struct reason *why)
 {
 	u64 size = device_size(vol->dev), bytes = chunk_stripe_bytes(c);
 
 	if (!chunk_mirrors(c))
 		return chunk_refused(c, -EOPNOTSUPP, "this profile is not supported yet, stripes",
-				     c->num_stripes);
+				     c->num_stripes, why);
 	for (u16 i = 0; i < c->num_stripes; i++) {
 		if (c->stripes[i].devid != vol->devid)
 			return chunk_refused(c, -EOPNOTSUPP, "it needs another device, devid",
-					     c->stripes[i].devid);
+					     c->stripes[i].devid, why);
 		if (c->stripes[i].physical > size || bytes > size - c->stripes[i].physical)
 			return chunk_refused(c, -EUCLEAN, "a stripe ends beyond the device, start",
-					     c->stripes[i].physical);
+					     c->stripes[i].physical, why);
 	}
 	return 0;
 }
@@ -148,22 +149,19 @@ static bool chunk_same(const struct chunk *a, const struct chunk *b)
 	return true;
 }
 
-int volume_add_chunk_item(struct volume *vol, u64 logical, const struct btrfs_chunk *item,
-			  u32 item_size)
+static int add_chunk(struct volume *vol, u64 logical, const struct btrfs_chunk *item, u32 item_size,
+		     struct reason *why)
 {
 	_cleanup_chunk_ struct chunk *c = NULL, *there = NULL;
 	struct check_env env = volume_env(vol);
-	struct reason why = {0};
-	int err = check_chunk(&env, logical, item, item_size, &why);
+	int err = check_chunk(&env, logical, item, item_size, why);
 
-	if (err) {
-		log_fault("%s", why.text);
+	if (err)
 		return err;
-	}
 	c = chunk_from_disk(logical, item);
 	if (!c)
 		return -ENOMEM;
-	err = check_chunk_mappable(vol, c);
+	err = check_chunk_mappable(vol, c, why);
 	if (err)
 		return err;
 	there = chunk_map_find(&vol->chunks, logical);
@@ -171,7 +169,19 @@ int volume_add_chunk_item(struct volume *vol, u64 logical, const struct btrfs_ch
 		return 0;
 	err = chunk_map_insert(&vol->chunks, c);
 	if (err == -EEXIST)
-		return chunk_refused(c, -EUCLEAN, "it overlaps another chunk, length", c->length);
+		return chunk_refused(c, -EUCLEAN, "it overlaps another chunk, length", c->length,
+				     why);
+	return err;
+}
+
+int volume_add_chunk_item(struct volume *vol, u64 logical, const struct btrfs_chunk *item,
+			  u32 item_size)
+{
+	struct reason why = {0};
+	int err = add_chunk(vol, logical, item, item_size, &why);
+
+	if (err)
+		log_fault("%s", why.text);
 	return err;
 }
 
@@ -204,11 +214,7 @@ static int read_system_chunks(struct volume *vol, struct reason *why)
 			return array_bad(at, "bad number of stripes", why);
 		if (!(get_le64(&chunk->type) & BTRFS_BLOCK_GROUP_SYSTEM))
 			return array_bad(at, "not a system chunk", why);
-		err = volume_add_chunk_item(vol, k.offset, chunk, item_size);
-		if (err == -EOPNOTSUPP)
-			reason_set(why, "it needs a profile or device that is not supported yet");
-		else if (err)
-			array_bad(at, "bad chunk", why);
+		err = add_chunk(vol, k.offset, chunk, item_size, why);
 		if (err)
 			return err;
 		at += head + item_size;
