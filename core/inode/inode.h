@@ -56,6 +56,7 @@ struct inode {
 	struct fs *fs;
 	struct root *root;  /* holds a reference */
 	u64 ino;
+	u32 type;           /* S_IFMT of the mode; set before anybody else sees the inode */
 
 	/* inode table mutex */
 	LIST_ENTRY(inode) hash_link;
@@ -80,10 +81,11 @@ struct inode {
 	bool item_dirty;
 	struct meta_rsv item_rsv;
 
-	/* Known to have no security.capability / no access ACL / no default ACL (never stale:
-	 * cleared before such a one is stored). */
+	/* Known to have no security.capability / access ACL / default ACL. Set while inode->lock is
+	 * held at least shared, cleared (held exclusively) before such a one is stored. */
 	_Atomic bool no_caps;
-	_Atomic bool no_acl;
+	_Atomic bool no_access_acl;
+	_Atomic bool no_default_acl;
 
 	struct file_state *_Atomic file; /* F's; created on demand, freed by file_state_free() */
 };
@@ -93,11 +95,11 @@ int inode_table_create(struct fs *fs) _must_check_;
 void inode_table_destroy(struct fs *fs);
 
 /* Before the last commit of an unmount, no request running: deletes unlinked inodes that nobody
- * put, and frees the idle ones. */
+ * put. */
 void inode_table_drain(struct fs *fs);
 
 /* The inode with a reference for the caller. Reads: no tree lock, not joined. -ENOENT if there is
- * no such inode or it is unlinked and on its way out, -EIO, -EUCLEAN, -ENOMEM. */
+ * no such inode, -ESTALE if it is unlinked and on its way out, -EIO, -EUCLEAN, -ENOMEM. */
 _must_check_ int inode_get(struct fs *fs, u64 root_id, u64 ino, struct inode **ret);
 
 /* One more reference to an inode that the caller has. */
@@ -112,12 +114,12 @@ void inode_putp(struct inode **inode);
 
 static inline bool inode_is_dir(const struct inode *inode)
 {
-	return S_ISDIR(inode->a.mode); /* the type never changes */
+	return S_ISDIR(inode->type);
 }
 
 static inline bool inode_is_reg(const struct inode *inode)
 {
-	return S_ISREG(inode->a.mode);
+	return S_ISREG(inode->type);
 }
 
 /* The subvolume is read-only (RDONLY flag) or the file system is: -EROFS, else 0. */

@@ -7,8 +7,6 @@
 
 #include "disk/base/types.h"
 
-#define NAME_LEN_MAX 255u
-
 struct name {
 	const char *s;
 	u16 len;

@@ -10,7 +10,7 @@ struct fs;
 struct root;
 struct trans;
 
-/* Joined. A failure of insert or delete has aborted the transaction. */
+/* Joined. A failure means abort; an item that is there already / not there is none. */
 _must_check_ int orphan_insert(struct trans *trans, struct root *root, u64 ino);
 _must_check_ int orphan_delete(struct trans *trans, struct root *root, u64 ino);
 

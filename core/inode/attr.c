@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* attr.c - see attr.h. Mode, owner and times change together with the ACL and
+ * security.capability in one transaction. */
+#include "core/inode/attr.h"
+
+#include "core/file/file.h"
+#include "core/fs.h"
+#include "core/inode/acl_store.h"
+#include "core/inode/inode_flags.h"
+#include "core/inode/inode_item.h"
+#include "core/trans/transaction.h"
+#include "core/tree/root.h"
+
+#define CAPS_NAME "security.capability"
+#define ITEMS 4u
+
+void attr_get(struct inode *inode, struct inode_attr *ret)
+{
+	inode_attr_copy(inode, ret);
+}
+
+int attr_check_write(struct inode *inode, bool append)
+{
+	u64 forbidding = BTRFS_INODE_IMMUTABLE | (append ? 0u : BTRFS_INODE_APPEND);
+
+	MUTEX_SCOPE(&inode->attr_lock);
+	return inode->a.flags & forbidding ? -EPERM : 0;
+}
+
+/* Without suid, and without sgid where it means a group to run as (not mandatory locking). */
+static u32 mode_without_setid(u32 mode)
+{
+	if (S_ISDIR(mode))
+		return mode;
+	mode &= ~(u32)S_ISUID;
+	return mode & S_IXGRP ? mode & ~(u32)S_ISGID : mode;
+}
+
+/* Removes security.capability, if there is one. */
+static int caps_drop_prepare(struct inode *inode, struct xattr_put *ret)
+{
+	int r;
+
+	*ret = (struct xattr_put){};
+	if (atomic_load(&inode->no_caps))
+		return 0;
+	r = xattr_put_prepare(inode->root, inode->ino, name_of(CAPS_NAME), NULL, 0, 0, ret);
+	if (r == -ENODATA)
+		atomic_store(&inode->no_caps, true);
+	return r == -ENODATA ? 0 : r;
+}
+
+static void fill_times(const struct attr_change *c, struct inode_attr *a)
+{
+	struct timespec now = inode_now();
+
+	if (c->mask & (ATTR_ATIME | ATTR_ATIME_NOW))
+		a->atime = c->mask & ATTR_ATIME_NOW ? now : c->atime;
+	if (c->mask & (ATTR_MTIME | ATTR_MTIME_NOW))
+		a->mtime = c->mask & ATTR_MTIME_NOW ? now : c->mtime;
+	a->ctime = c->mask & ATTR_CTIME ? c->ctime : now;
+}
+
+/* Owner and mode as they will be; set-id bits go when the owner changes. */
+static void fill_owner(const struct attr_change *c, struct inode_attr *a)
+{
+	if (c->mask & ATTR_UID)
+		a->uid = c->uid;
+	if (c->mask & ATTR_GID)
+		a->gid = c->gid;
+	if (c->kill_suidgid || (c->mask & (ATTR_UID | ATTR_GID)))
+		a->mode = mode_without_setid(a->mode);
+	if (c->mask & ATTR_MODE)
+		a->mode = (a->mode & S_IFMT) | (c->mode & 07777u);
+}
+
+struct attr_puts {
+	struct xattr_put acl;
+	struct xattr_put caps;
+};
+
+static void attr_puts_free(struct attr_puts *p)
+{
+	xattr_put_free(&p->acl);
+	xattr_put_free(&p->caps);
+}
+
+static int prepare_puts(struct inode *inode, const struct attr_change *c, u32 mode,
+			struct attr_puts *ret)
+{
+	int r = 0;
+
+	if ((c->mask & ATTR_MODE) && !S_ISLNK(mode))
+		r = acl_chmod_prepare(inode, mode, &ret->acl);
+	if (r == 0 && (c->kill_suidgid || (c->mask & (ATTR_UID | ATTR_GID))) && !S_ISDIR(mode))
+		r = caps_drop_prepare(inode, &ret->caps);
+	return r;
+}
+
+/* Takes over mode, owner and times of @a and writes everything. inode->lock held for writing. */
+static int commit_attr(struct inode *inode, const struct inode_attr *a,
+		       const struct attr_puts *puts)
+{
+	_cleanup_trans_ struct trans trans = {};
+	int r = trans_join(inode->fs, ITEMS, &trans);
+
+	if (r < 0)
+		return r;
+	r = xattr_put_apply(&trans, inode->root, &puts->acl);
+	if (r == 0)
+		r = xattr_put_apply(&trans, inode->root, &puts->caps);
+	if (r < 0) {
+		trans_abort(&trans, r, "attributes");
+		return r;
+	}
+	mutex_lock(&inode->attr_lock);
+	inode->a.mode = a->mode;
+	inode->a.uid = a->uid;
+	inode->a.gid = a->gid;
+	inode->a.atime = a->atime;
+	inode->a.mtime = a->mtime;
+	inode->a.ctime = a->ctime;
+	inode->a.sequence++;
+	mutex_unlock(&inode->attr_lock);
+	return inode_update(&trans, inode);
+}
+
+/* What an immutable or append-only inode still lets happen: nothing but a touch to now. */
+static int check_flags(const struct inode_attr *a, unsigned mask)
+{
+	const unsigned harmless = ATTR_ATIME_NOW | ATTR_MTIME_NOW | ATTR_CTIME;
+
+	if (a->flags & BTRFS_INODE_IMMUTABLE)
+		return -EPERM;
+	return (a->flags & BTRFS_INODE_APPEND) && (mask & ~harmless) ? -EPERM : 0;
+}
+
+static int set_locked(struct inode *inode, const struct attr_change *change)
+{
+	_cleanup_(attr_puts_free) struct attr_puts puts = {};
+	struct inode_attr a;
+	int r = inode_check_rw(inode);
+
+	if (r < 0)
+		return r;
+	inode_attr_copy(inode, &a);
+	fill_owner(change, &a);
+	fill_times(change, &a);
+	r = prepare_puts(inode, change, a.mode, &puts);
+	return r < 0 ? r : commit_attr(inode, &a, &puts);
+}
+
+int attr_set(struct inode *inode, const struct attr_change *change)
+{
+	struct inode_attr a;
+	int r = inode_check_rw(inode);
+
+	if (inode->ino & INODE_STUB_BIT)
+		return -EPERM;
+	inode_attr_copy(inode, &a);
+	if (r == 0)
+		r = check_flags(&a, change->mask);
+	if (r == 0 && (change->mask & ATTR_SIZE))
+		r = inode_is_dir(inode) ? -EISDIR : file_truncate(inode, change->size);
+	if (r < 0)
+		return r;
+	if (change->mask == ATTR_SIZE && !change->kill_suidgid)
+		return 0;
+	WRLOCK_SCOPE(&inode->lock);
+	return set_locked(inode, change);
+}
+
+static bool has_privilege(struct inode *inode, bool kill_suidgid)
+{
+	if (!atomic_load(&inode->no_caps))
+		return true;
+	if (!kill_suidgid)
+		return false;
+	MUTEX_SCOPE(&inode->attr_lock);
+	return mode_without_setid(inode->a.mode) != inode->a.mode;
+}
+
+int attr_kill_priv(struct inode *inode, bool kill_suidgid)
+{
+	_cleanup_(attr_puts_free) struct attr_puts puts = {};
+	struct inode_attr a;
+	int r;
+
+	if (inode->ino & INODE_STUB_BIT || !has_privilege(inode, kill_suidgid))
+		return 0;
+	WRLOCK_SCOPE(&inode->lock);
+	inode_attr_copy(inode, &a);
+	if (kill_suidgid)
+		a.mode = mode_without_setid(a.mode);
+	r = caps_drop_prepare(inode, &puts.caps);
+	if (r < 0 || (!puts.caps.set && !has_privilege(inode, kill_suidgid)))
+		return r;
+	r = inode_check_rw(inode);
+	a.ctime = inode_now();
+	return r < 0 ? r : commit_attr(inode, &a, &puts);
+}
+
+int attr_touch_atime(struct inode *inode)
+{
+	int r = inode_change_begin(inode, NULL);
+
+	if (r < 0)
+		return r;
+	inode->a.atime = inode_now();
+	inode_change_end(inode, NULL);
+	return 0;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* namei_internal.h - what the name operations share. Private to core/inode. */
+#ifndef CORE_INODE_NAMEI_INTERNAL_H
+#define CORE_INODE_NAMEI_INTERNAL_H
+
+#include "core/inode/dir_entry.h"
+#include "core/inode/namei.h"
+
+/* May names in @dir change? Directory, alive, not a stub, not immutable, writable; and is @name
+ * one that can stand in a directory? The caller holds dir->lock. */
+_must_check_ int namei_check_dir(struct inode *dir, struct name name);
+
+/* May @inode lose a name in @dir, or get another one? Immutable, append-only. */
+_must_check_ int namei_check_victim(struct inode *dir, struct inode *inode);
+
+/* Gives out the directory's next index. dir->lock held for writing; may read. */
+_must_check_ int namei_index_new(struct inode *dir, u64 *ret);
+
+/* Joined. Changes both sides of a name and the directory's size and times in memory; the caller
+ * updates the items. Negative means abort. */
+_must_check_ int namei_add_name(struct trans *trans, struct inode *dir, struct name name,
+				struct inode *inode, u64 index);
+_must_check_ int namei_drop_name(struct trans *trans, struct inode *dir, struct name name,
+				 struct inode *inode, u64 index);
+
+/* The directory changed: size by @delta bytes, times now. */
+void namei_touch_dir(struct inode *dir, s64 delta);
+
+/* Only ctime. */
+void namei_touch(struct inode *inode);
+
+/* One name less, and an orphan when it was the last (or a directory). Joined. */
+_must_check_ int namei_unlink_inode(struct trans *trans, struct inode *inode);
+
+/* -ENOTEMPTY unless the directory has no entries. Its lock held. */
+_must_check_ int namei_check_empty(struct inode *dir);
+
+/* Symlink target as the file's inline extent. Joined. */
+_must_check_ int symlink_insert(struct trans *trans, struct inode *inode, const char *target,
+				u32 len);
+_must_check_ int symlink_check(const struct fs *fs, const char *target, u32 *ret_len);
+
+#endif
