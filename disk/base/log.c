@@ -13,6 +13,7 @@
 
 static const char *syslog_ident; /* atomic; NULL: standard error */
 static u64 fault_count;          /* atomic */
+static __thread struct reason *captured; /* see log_capture() */
 
 static void log_line(int priority, const char *fmt, va_list ap)
 {
