@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * caller.c - see caller.h. Capabilities come from /proc/PID/status. They count in the caller's own
+ * user namespace, and whoever makes one has all of them there: only callers in our namespace
+ * count.
+ */
+#include "fuse/caller.h"
+
+#include <linux/capability.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+
+#include "fuse/edge.h"
+
+static bool same_user_namespace(pid_t pid)
+{
+	char path[64];
+	struct stat theirs, ours;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/user", pid);
+	return !stat(path, &theirs) && !stat("/proc/self/ns/user", &ours) &&
+	       theirs.st_dev == ours.st_dev && theirs.st_ino == ours.st_ino;
+}
+
+static u64 effective_capabilities(pid_t pid)
+{
+	char path[64], line[256];
+	unsigned long long caps = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return 0;
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "CapEff: %llx", &caps) == 1)
+			break;
+	fclose(f);
+	return caps;
+}
+
+bool caller_has_sys_admin(fuse_req_t req)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+
+	/* Uid 0 is ours whatever namespace it is in; an unprivileged daemon may not even look. */
+	return ctx->pid > 0 && (effective_capabilities(ctx->pid) & 1ull << CAP_SYS_ADMIN) &&
+	       (ctx->uid == 0 || same_user_namespace(ctx->pid));
+}
+
+bool caller_may_administrate(fuse_req_t req)
+{
+	return fuse_req_ctx(req)->uid == edge_of(req)->owner || caller_has_sys_admin(req);
+}
+
+int caller_write(fuse_req_t req, u64 address, const void *data, size_t len)
+{
+	struct iovec local = {.iov_base = (void *)(uintptr_t)data, .iov_len = len};
+	struct iovec remote = {.iov_base = (void *)(uintptr_t)address, .iov_len = len};
+	ssize_t n = process_vm_writev(fuse_req_ctx(req)->pid, &local, 1, &remote, 1, 0);
+
+	if (n < 0)
+		return errno == ESRCH ? -EPERM : -errno;
+	return (size_t)n == len ? 0 : -EFAULT;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* caller.h - who sends a request, and what they may do. The kernel checks nothing for ioctls. */
+#ifndef FUSE_CALLER_H
+#define FUSE_CALLER_H
+
+#include <fuse_lowlevel.h>
+
+#include "disk/base/types.h"
+
+/* CAP_SYS_ADMIN in our own user namespace. A caller whom we cannot look at has none. */
+bool caller_has_sys_admin(fuse_req_t req);
+
+/* The same, or the user who mounted. */
+bool caller_may_administrate(fuse_req_t req);
+
+/* Writes into the caller's memory. The request is not answered yet, so the caller cannot be gone;
+ * no lock is held (the page may be one of our own mount). -EPERM, -EFAULT. */
+_must_check_ int caller_write(fuse_req_t req, u64 address, const void *data, size_t len);
+
+#endif

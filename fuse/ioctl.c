@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * ioctl.c - the table of ioctls: what they move, who may, who serves them. Everything that is not
+ * in it is ENOTTY, quickly: each open() in Python asks for a terminal.
+ */
+#include "fuse/ioctl.h"
+
+#include <linux/btrfs.h>
+#include <linux/fs.h>
+#include <stdio.h>
+
+#include "core/trans/transaction.h"
+#include "fuse/caller.h"
+#include "fuse/request.h"
+
+static int ioctl_sync(struct ioctl_call *c)
+{
+	return fs_sync(c->e->fs);
+}
+
+/* The commit is over when this returns, so there is nothing left to wait for. */
+static int ioctl_start_sync(struct ioctl_call *c)
+{
+	u64 transid;
+	int err = fs_sync(c->e->fs);
+
+	if (err)
+		return err;
+	transid = trans_durable_id(c->e->fs);
+	memcpy(c->out, &transid, sizeof(transid));
+	c->out_len = sizeof(transid);
+	return 0;
+}
+
+static int ioctl_wait_sync(struct ioctl_call *c)
+{
+	u64 transid;
+
+	memcpy(&transid, c->in, sizeof(transid));
+	if (transid > trans_running_id(c->e->fs))
+		return -EINVAL;
+	return transid && transid <= trans_durable_id(c->e->fs) ? 0 : trans_commit(c->e->fs);
+}
+
+static const struct ioctl_entry {
+	unsigned cmd;
+	unsigned in, out; /* least sizes */
+	bool admin;       /* CAP_SYS_ADMIN or who mounted */
+	ioctl_fn *serve;
+} ioctl_table[] = {
+	{FS_IOC_GETFLAGS, 0, 4, false, ioctl_get_flags},
+	{FS_IOC_SETFLAGS, 4, 0, false, ioctl_set_flags},
+	{FS_IOC_FSGETXATTR, 0, 28, false, ioctl_get_xattr},
+	{FS_IOC_FSSETXATTR, 28, 0, false, ioctl_set_xattr},
+	{FS_IOC_GETVERSION, 0, 4, false, ioctl_get_version},
+	{FS_IOC_GETFSLABEL, 0, 256, false, ioctl_get_label},
+	{BTRFS_IOC_SYNC, 0, 0, true, ioctl_sync},
+	{BTRFS_IOC_START_SYNC, 0, 8, true, ioctl_start_sync},
+	{BTRFS_IOC_WAIT_SYNC, 8, 0, true, ioctl_wait_sync},
+	{BTRFS_IOC_FS_INFO, 0, sizeof(struct btrfs_ioctl_fs_info_args), false, ioctl_fs_info},
+	{BTRFS_IOC_DEV_INFO, sizeof(struct btrfs_ioctl_dev_info_args),
+	 sizeof(struct btrfs_ioctl_dev_info_args), false, ioctl_dev_info},
+	{BTRFS_IOC_SPACE_INFO, sizeof(struct btrfs_ioctl_space_args),
+	 sizeof(struct btrfs_ioctl_space_args), false, ioctl_space_info},
+	{BTRFS_IOC_BALANCE_V2, sizeof(struct btrfs_ioctl_balance_args),
+	 sizeof(struct btrfs_ioctl_balance_args), true, ioctl_balance_v2},
+	{BTRFS_IOC_BALANCE_CTL, sizeof(int), 0, true, ioctl_balance_ctl},
+	{BTRFS_IOC_BALANCE_PROGRESS, 0, sizeof(struct btrfs_ioctl_balance_args), true,
+	 ioctl_balance_progress},
+};
+
+static const struct ioctl_entry *ioctl_find(unsigned cmd)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(ioctl_table); i++)
+		if (ioctl_table[i].cmd == cmd)
+			return &ioctl_table[i];
+	return NULL;
+}
+
+static int serve(const struct ioctl_entry *entry, struct ioctl_call *c, fuse_ino_t node,
+		 size_t in_size)
+{
+	_cleanup_inode_ struct inode *inode = NULL;
+	int err;
+
+	if (in_size < entry->in || c->out_size < entry->out)
+		return -EINVAL;
+	if (entry->admin && !caller_may_administrate(c->req))
+		return -EPERM;
+	err = edge_inode(c->e, node, &inode);
+	if (err)
+		return err;
+	c->inode = inode;
+	memset(c->out, 0, c->out_size);
+	return entry->serve(c);
+}
+
+void op_ioctl(fuse_req_t req, fuse_ino_t node, unsigned cmd, void *arg,
+	      struct fuse_file_info *fi, unsigned flags, const void *in, size_t in_size,
+	      size_t out_size)
+{
+	const struct ioctl_entry *entry = ioctl_find(cmd);
+	struct ioctl_call c = {
+		.req = req,
+		.e = edge_of(req),
+		.arg = (uintptr_t)arg,
+		.in = in,
+		.out = request_now.reply_buf,
+		.out_size = MIN(out_size, (size_t)REPLY_BUF_BYTES),
+	};
+	int err;
+
+	if (!entry || flags & FUSE_IOCTL_COMPAT) {
+		edge_reply(req, -ENOTTY);
+		return;
+	}
+	err = serve(entry, &c, node, in_size);
+	if (err == IOCTL_LATER)
+		return;
+	if (err && !c.out_len)
+		edge_reply(req, err);
+	else
+		fuse_reply_ioctl(req, err, c.out, c.out_len);
+}

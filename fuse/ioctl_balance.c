@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * ioctl_balance.c - balance over the ioctls of the kernel. The caller of BALANCE_V2 is answered by
+ * the balance's own thread, so no request thread is held.
+ *
+ * An interrupted caller sits in the kernel until it is answered: that is done at once with EINTR,
+ * and the balance is asked to stop. Whoever takes `req` out of struct balance_wait answers it.
+ */
+#include <linux/btrfs.h>
+
+#include "fuse/ioctl.h"
+#include "relocation/balance.h"
+
+/* The waiting request, for the one who gets it; @only: if it is that one. */
+static fuse_req_t take_waiting(struct balance_wait *w, fuse_req_t only, bool interrupted)
+{
+	MUTEX_SCOPE(&w->lock);
+	fuse_req_t req = w->req;
+
+	if (!req || (only && req != only))
+		return NULL;
+	w->req = NULL;
+	w->interrupted = interrupted;
+	return req;
+}
+
+static void on_done(void *ctx, int err, const struct btrfs_ioctl_balance_args *args)
+{
+	struct edge *e = ctx;
+	fuse_req_t req = take_waiting(&e->balance, NULL, false);
+
+	if (req)
+		fuse_reply_ioctl(req, err, args, sizeof(*args));
+}
+
+static void on_interrupt(fuse_req_t req, void *ctx)
+{
+	struct edge *e = ctx;
+
+	if (!take_waiting(&e->balance, req, true))
+		return;
+	balance_request_stop(e->fs);
+	edge_reply(req, -EINTR);
+}
+
+static bool enter(struct balance_wait *w, fuse_req_t req)
+{
+	MUTEX_SCOPE(&w->lock);
+	if (w->req)
+		return false;
+	w->req = req;
+	w->interrupted = false;
+	return true;
+}
+
+static bool was_interrupted(struct balance_wait *w)
+{
+	MUTEX_SCOPE(&w->lock);
+	return w->interrupted;
+}
+
+int ioctl_balance_v2(struct ioctl_call *c)
+{
+	struct edge *e = c->e;
+	struct btrfs_ioctl_balance_args args;
+	int err;
+
+	memcpy(&args, c->in, sizeof(args));
+	if (!enter(&e->balance, c->req))
+		return -EINPROGRESS;
+	fuse_req_interrupt_func(c->req, on_interrupt, e);
+	if (was_interrupted(&e->balance))
+		return IOCTL_LATER;
+	err = balance_start(e->fs, &args, on_done, e);
+	if (!err && was_interrupted(&e->balance))
+		balance_request_stop(e->fs); /* it came before there was something to stop */
+	if (err && take_waiting(&e->balance, c->req, false))
+		return err;
+	return IOCTL_LATER;
+}
+
+int ioctl_balance_ctl(struct ioctl_call *c)
+{
+	int what;
+
+	memcpy(&what, c->in, sizeof(what));
+	if (what == BTRFS_BALANCE_CTL_CANCEL)
+		return balance_cancel(c->e->fs);
+	return what == BTRFS_BALANCE_CTL_PAUSE ? -EOPNOTSUPP : -EINVAL;
+}
+
+int ioctl_balance_progress(struct ioctl_call *c)
+{
+	int err = balance_progress(c->e->fs, c->out);
+
+	if (!err)
+		c->out_len = sizeof(struct btrfs_ioctl_balance_args);
+	return err;
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* ioctl_info.c - what the file system says about itself: numbers, device, space, label. */
+#include <linux/btrfs.h>
+#include <linux/btrfs_tree.h>
+#include <stdio.h>
+
+#include "core/space/block_group.h"
+#include "core/space/space.h"
+#include "core/trans/transaction.h"
+#include "fuse/caller.h"
+#include "fuse/ioctl.h"
+
+#define FS_INFO_ALL                                                                                \
+	(BTRFS_FS_INFO_FLAG_CSUM_INFO | BTRFS_FS_INFO_FLAG_GENERATION |                            \
+	 BTRFS_FS_INFO_FLAG_METADATA_UUID)
+
+/* The flags that ask for the later members are input of an ioctl that is declared output only, so
+ * all are filled in. */
+int ioctl_fs_info(struct ioctl_call *c)
+{
+	struct fs *fs = c->e->fs;
+	struct btrfs_ioctl_fs_info_args *a = c->out;
+
+	a->max_id = 1;
+	a->num_devices = 1;
+	memcpy(a->fsid, fs->super.fsid, sizeof(a->fsid));
+	a->nodesize = fs->nodesize;
+	a->sectorsize = fs->sectorsize;
+	a->clone_alignment = fs->sectorsize;
+	a->csum_type = fs->csum_type;
+	a->csum_size = fs->csum_size;
+	a->flags = FS_INFO_ALL;
+	a->generation = trans_running_id(fs);
+	memcpy(a->metadata_uuid, fs->fsid, sizeof(a->metadata_uuid));
+	c->out_len = sizeof(*a);
+	return 0;
+}
+
+int ioctl_dev_info(struct ioctl_call *c)
+{
+	const struct btrfs_dev_item *dev = &c->e->fs->super.dev_item;
+	struct btrfs_ioctl_dev_info_args *a = c->out;
+	static const u8 any[BTRFS_UUID_SIZE];
+
+	memcpy(a, c->in, sizeof(*a));
+	if (a->devid != le64toh(dev->devid) && memcmp(a->uuid, dev->uuid, sizeof(any)))
+		return -ENODEV;
+	if (memcmp(a->uuid, any, sizeof(any)) && memcmp(a->uuid, dev->uuid, sizeof(any)))
+		return -ENODEV;
+	memset(a, 0, sizeof(*a));
+	a->devid = le64toh(dev->devid);
+	memcpy(a->uuid, dev->uuid, sizeof(a->uuid));
+	a->bytes_used = le64toh(dev->bytes_used);
+	a->total_bytes = le64toh(dev->total_bytes);
+	snprintf((char *)a->path, sizeof(a->path), "%s", c->e->source);
+	c->out_len = sizeof(*a);
+	return 0;
+}
+
+/* Type and profile of the first group of @type. */
+static u64 profile_of(struct fs *fs, u64 type)
+{
+	u64 at = 0, flags = 0;
+
+	while (!flags) {
+		_cleanup_group_ struct block_group *bg = block_group_next(fs, at);
+
+		if (!bg)
+			break;
+		flags = bg->flags & type ? bg->flags : 0;
+		at = bg->logical + bg->length;
+	}
+	return flags;
+}
+
+/* As the kernel lists them: data, system, metadata. */
+static unsigned collect_space(struct fs *fs, struct btrfs_ioctl_space_info *ret)
+{
+	static const u64 types[] = {BTRFS_BLOCK_GROUP_DATA, BTRFS_BLOCK_GROUP_SYSTEM,
+				    BTRFS_BLOCK_GROUP_METADATA};
+	struct space_usage u;
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(types); i++) {
+		space_usage(fs, types[i], &u);
+		if (!u.total)
+			continue;
+		ret[n++] = (struct btrfs_ioctl_space_info){
+			.flags = profile_of(fs, types[i]),
+			.total_bytes = u.total,
+			.used_bytes = u.used,
+		};
+	}
+	return n;
+}
+
+/* The list trails the structure, beyond what the kernel copies: it is put into the caller's
+ * memory. */
+int ioctl_space_info(struct ioctl_call *c)
+{
+	struct btrfs_ioctl_space_args *a = c->out;
+	struct btrfs_ioctl_space_info list[3];
+	unsigned n = collect_space(c->e->fs, list);
+	int err = 0;
+
+	memcpy(a, c->in, sizeof(*a));
+	a->total_spaces = n;
+	if (a->space_slots) {
+		a->total_spaces = MIN((u64)n, (u64)a->space_slots);
+		err = caller_write(c->req, c->arg + sizeof(*a), list,
+				   a->total_spaces * sizeof(list[0]));
+	}
+	if (!err)
+		c->out_len = sizeof(*a);
+	return err;
+}
+
+int ioctl_get_label(struct ioctl_call *c)
+{
+	memcpy(c->out, c->e->fs->super.label, sizeof(c->e->fs->super.label));
+	c->out_len = sizeof(c->e->fs->super.label);
+	return 0;
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * op_file.c - open regular files. Whoever opens with O_DIRECT gets FOPEN_DIRECT_IO and parallel
+ * writes; others keep the kernel's pages from earlier opens, since all changes went through it.
+ * Writes of mapped pages may come through any handle.
+ */
+#include <fcntl.h>
+#include <linux/fuse.h>
+
+#include "core/file/file.h"
+#include "core/inode/attr.h"
+#include "fuse/edge.h"
+#include "fuse/request.h"
+
+/* Immutable and append-only files, as open(2) refuses them; the VFS does not know these flags. */
+static int check_open(struct inode *inode, int flags)
+{
+	if ((flags & O_ACCMODE) == O_RDONLY && !(flags & O_TRUNC))
+		return 0;
+	return attr_check_write(inode, (flags & O_APPEND) && !(flags & O_TRUNC));
+}
+
+static int truncate_at_open(struct inode *inode)
+{
+	int err = attr_kill_priv(inode, request_now.kill_suidgid);
+
+	return err ? err : file_truncate(inode, 0);
+}
+
+int handle_open(struct edge *e, struct inode *inode, struct fuse_file_info *fi)
+{
+	struct handle *h;
+	int err = check_open(inode, fi->flags);
+
+	if (!err && (fi->flags & O_TRUNC))
+		err = truncate_at_open(inode);
+	if (err)
+		return err;
+	h = calloc(1, sizeof(*h));
+	if (!h)
+		return -ENOMEM;
+	h->inode = inode_ref(inode);
+	fi->fh = (uintptr_t)h;
+	if (fi->flags & O_DIRECT) {
+		fi->direct_io = 1;
+		request_now.open_flags = FOPEN_PARALLEL_DIRECT_WRITES;
+	} else {
+		fi->keep_cache = 1;
+	}
+	return 0;
+}
+
+void handle_close(struct handle *h)
+{
+	inode_put(h->inode);
+	free(h);
+}
+
+void op_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
+{
+	_cleanup_inode_ struct inode *inode = NULL;
+	int err = edge_inode(edge_of(req), node, &inode);
+
+	if (!err)
+		err = handle_open(edge_of(req), inode, fi);
+	if (err)
+		edge_reply(req, err);
+	else if (fuse_reply_open(req, fi) == -ENOENT)
+		handle_close(edge_handle(fi));
+}
+
+void op_release(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
+{
+	handle_close(edge_handle(fi));
+	edge_reply(req, 0);
+}
+
+void op_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	struct inode *inode = edge_handle(fi)->inode;
+	int n = file_read(inode, (u64)off, (u32)MIN(size, (size_t)REPLY_BUF_BYTES),
+			  request_now.reply_buf, fi->flags & O_DIRECT ? FILE_DIRECT : 0);
+
+	if (n < 0)
+		edge_reply(req, n);
+	else
+		fuse_reply_buf(req, (char *)request_now.reply_buf, (size_t)n);
+	if (n > 0)
+		edge_touch_atime(edge_of(req), inode);
+}
+
+static u32 write_flags(int flags)
+{
+	u32 f = flags & O_DIRECT ? FILE_DIRECT : 0;
+
+	if ((flags & O_SYNC) == O_SYNC)
+		f |= FILE_SYNC;
+	else if (flags & O_DSYNC)
+		f |= FILE_DSYNC;
+	return f;
+}
+
+void op_write(fuse_req_t req, fuse_ino_t node, const char *data, size_t size, off_t off,
+	      struct fuse_file_info *fi)
+{
+	struct inode *inode = edge_handle(fi)->inode;
+	int n = attr_kill_priv(inode, request_now.kill_suidgid);
+
+	if (!n)
+		n = file_write(inode, (u64)off, data, (u32)size, write_flags(fi->flags), NULL);
+	if (n < 0)
+		edge_reply(req, n);
+	else
+		fuse_reply_write(req, (size_t)n);
+}
+
+void op_fsync(fuse_req_t req, fuse_ino_t node, int datasync, struct fuse_file_info *fi)
+{
+	edge_reply(req, file_fsync(edge_handle(fi)->inode, datasync));
+}
+
+void op_fallocate(fuse_req_t req, fuse_ino_t node, int mode, off_t off, off_t len,
+		  struct fuse_file_info *fi)
+{
+	struct inode *inode = edge_handle(fi)->inode;
+	int err = attr_check_write(inode, false);
+
+	if (!err)
+		err = attr_kill_priv(inode, request_now.kill_suidgid);
+	if (!err)
+		err = file_fallocate(inode, mode, (u64)off, (u64)len);
+	edge_reply(req, err);
+}
+
+void op_lseek(fuse_req_t req, fuse_ino_t node, off_t off, int whence, struct fuse_file_info *fi)
+{
+	s64 at = file_seek(edge_handle(fi)->inode, (u64)off, whence);
+
+	if (at < 0)
+		edge_reply(req, (int)at);
+	else
+		fuse_reply_lseek(req, at);
+}

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * options.c - see options.h. A table of what is understood, a list of the kernel's options that are
+ * not there yet: those are refused by name and never ignored.
+ */
+#include "fuse/options.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <sys/mount.h>
+
+#define DEFAULT_THREADS 8
+#define MAX_THREADS 256
+#define MIN_CACHE_BYTES MIB(4)
+
+struct option {
+	const char *name;
+	/* NULL @value: given without one. -EINVAL: bad value. */
+	int (*apply)(struct options *o, const struct option *opt, const char *value);
+	bool wants_value;
+	unsigned long set, clear; /* for apply_flag */
+};
+
+/* ---- values ---- */
+
+/* A decimal number, with a unit K, M, G, T if @units. */
+static int parse_number(const char *s, bool units, u64 max, u64 *ret)
+{
+	static const char names[] = "KMGT";
+	const char *unit;
+	char *end;
+	u64 n;
+
+	if (!isdigit((unsigned char)*s))
+		return -EINVAL;
+	errno = 0;
+	n = strtoull(s, &end, 10);
+	if (errno)
+		return -EINVAL;
+	unit = units && *end ? strchr(names, toupper((unsigned char)*end)) : NULL;
+	if (unit) {
+		unsigned shift = 10 * (unsigned)(unit - names + 1);
+
+		if (n > UINT64_MAX >> shift)
+			return -EINVAL;
+		n <<= shift;
+		end++;
+	}
+	if (*end || n > max)
+		return -EINVAL;
+	*ret = n;
+	return 0;
+}
+
+static int apply_flag(struct options *o, const struct option *opt, const char *value)
+{
+	o->mount_flags = (o->mount_flags & ~opt->clear) | opt->set;
+	o->fs.readonly = o->mount_flags & MS_RDONLY;
+	o->fs.noatime = o->mount_flags & MS_NOATIME;
+	return 0;
+}
+
+static int apply_nothing(struct options *o, const struct option *opt, const char *value)
+{
+	return 0;
+}
+
+static int apply_subvol(struct options *o, const struct option *opt, const char *value)
+{
+	char *copy = *value ? strdup(value) : NULL;
+
+	if (!copy)
+		return -EINVAL;
+	free(o->subvol);
+	o->fs.subvol = o->subvol = copy;
+	return 0;
+}
+
+static int apply_subvolid(struct options *o, const struct option *opt, const char *value)
+{
+	u64 id;
+
+	if (!strncmp(value, "0x", 2)) {
+		char *end;
+
+		errno = 0;
+		id = strtoull(value, &end, 16);
+		if (errno || *end || end == value + 2)
+			return -EINVAL;
+	} else if (parse_number(value, false, UINT64_MAX, &id)) {
+		return -EINVAL;
+	}
+	o->fs.subvolid = id ? id : 5; /* as the kernel: 0 is the top level */
+	return 0;
+}
+
+static int apply_nodatacow(struct options *o, const struct option *opt, const char *value)
+{
+	o->fs.nodatacow = o->fs.nodatasum = true;
+	return 0;
+}
+
+static int apply_datacow(struct options *o, const struct option *opt, const char *value)
+{
+	o->fs.nodatacow = false;
+	return 0;
+}
+
+static int apply_nodatasum(struct options *o, const struct option *opt, const char *value)
+{
+	o->fs.nodatasum = true;
+	return 0;
+}
+
+static int apply_datasum(struct options *o, const struct option *opt, const char *value)
+{
+	o->fs.nodatacow = o->fs.nodatasum = false;
+	return 0;
+}
+
+static int apply_commit(struct options *o, const struct option *opt, const char *value)
+{
+	u64 s;
+
+	if (parse_number(value, false, UINT32_MAX / 1000, &s))
+		return -EINVAL;
+	o->fs.commit_s = (unsigned)s;
+	return 0;
+}
+
+static int apply_nologreplay(struct options *o, const struct option *opt, const char *value)
+{
+	o->fs.nologreplay = true;
+	return 0;
+}
+
+static int apply_allow_other(struct options *o, const struct option *opt, const char *value)
+{
+	o->allow_other = true;
+	return 0;
+}
+
+static int apply_cache_size(struct options *o, const struct option *opt, const char *value)
+{
+	return parse_number(value, true, UINT64_MAX, &o->fs.cache_bytes) ||
+			       o->fs.cache_bytes < MIN_CACHE_BYTES
+		       ? -EINVAL
+		       : 0;
+}
+
+static int apply_threads(struct options *o, const struct option *opt, const char *value)
+{
+	u64 n;
+
+	/* One request may wait for another (a page of our own mount as a buffer). */
+	if (parse_number(value, false, MAX_THREADS, &n) || n < 2)
+		return -EINVAL;
+	o->threads = (unsigned)n;
+	return 0;
+}
+
+/* ---- tables ---- */
+
+#define ATIME_FLAGS (MS_NOATIME | MS_RELATIME | MS_STRICTATIME)
+
+static const struct option option_table[] = {
+	{"rw", apply_flag, .clear = MS_RDONLY},
+	{"ro", apply_flag, .set = MS_RDONLY},
+	{"suid", apply_flag, .clear = MS_NOSUID},
+	{"nosuid", apply_flag, .set = MS_NOSUID},
+	{"dev", apply_flag, .clear = MS_NODEV},
+	{"nodev", apply_flag, .set = MS_NODEV},
+	{"exec", apply_flag, .clear = MS_NOEXEC},
+	{"noexec", apply_flag, .set = MS_NOEXEC},
+	{"noatime", apply_flag, .set = MS_NOATIME, .clear = ATIME_FLAGS},
+	{"relatime", apply_flag, .set = MS_RELATIME, .clear = ATIME_FLAGS},
+	{"nodiratime", apply_flag, .set = MS_NODIRATIME},
+	{"diratime", apply_flag, .clear = MS_NODIRATIME},
+	{"defaults", apply_nothing},
+	{"auto", apply_nothing},
+	{"noauto", apply_nothing},
+	{"nofail", apply_nothing},
+	{"_netdev", apply_nothing},
+	{"default_permissions", apply_nothing}, /* always on */
+	{"acl", apply_nothing},			/* always on */
+	{"allow_other", apply_allow_other},
+	{"subvol", apply_subvol, true},
+	{"subvolid", apply_subvolid, true},
+	{"nodatacow", apply_nodatacow},
+	{"datacow", apply_datacow},
+	{"nodatasum", apply_nodatasum},
+	{"datasum", apply_datasum},
+	{"commit", apply_commit, true},
+	{"nologreplay", apply_nologreplay},
+	{"cache_size", apply_cache_size, true},
+	{"threads", apply_threads, true},
+};
+
+/* The kernel's (Linux 6.18), mount(8)'s and FUSE's that we may grow. */
+static const char *const known_names[] = {
+	"noacl",	"autodefrag",	 "noautodefrag", "barrier",	"nobarrier",
+	"check_int",	"clear_cache",	 "compress",	 "compress-force", "degraded",
+	"device",	"discard",	 "nodiscard",	 "enospc_debug", "noenospc_debug",
+	"fatal_errors", "flushoncommit", "noflushoncommit", "fragment", "inode_cache",
+	"norecovery",	"max_inline",	 "metadata_ratio", "recovery",	"rescue",
+	"skip_balance", "space_cache",	 "nospace_cache", "ssd",	"nossd",
+	"ssd_spread",	"nossd_spread",	 "thread_pool",	 "treelog",	"notreelog",
+	"usebackuproot", "user_subvol_rm_allowed", "ref_verify", "ref_tracker", "strictatime",
+	"lazytime",	"sync",		 "dirsync",	 "mand",	"iversion",
+	"remount",	"bind",		 "loop",	 "offset",	"sizelimit",
+	"user",		"users",	 "group",	 "owner",	"allow_root",
+	"auto_unmount",	"fsname",	 "subtype",	 "max_read",	"context",
+	"fscontext",	"defcontext",	 "rootcontext",	 "nosymfollow",	"silent",
+};
+
+static const struct option *option_find(const char *name)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(option_table); i++)
+		if (!strcmp(option_table[i].name, name))
+			return &option_table[i];
+	return NULL;
+}
+
+static bool name_known(const char *name)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(known_names); i++)
+		if (!strcmp(known_names[i], name))
+			return true;
+	return false;
+}
+
+static int parse_one(struct options *o, char *word, struct reason *why)
+{
+	char *value = strchr(word, '=');
+	const struct option *opt;
+
+	if (!*word || !strncmp(word, "x-", 2)) /* x-...: remarks for programs that read fstab */
+		return 0;
+	if (value)
+		*value++ = 0;
+	opt = option_find(word);
+	if (!opt) {
+		reason_set(why, name_known(word) ? "option '%s' is not supported yet"
+						 : "unknown option '%s'", word);
+		return -EINVAL;
+	}
+	if (opt->wants_value && !value) {
+		reason_set(why, "option '%s' wants a value", word);
+		return -EINVAL;
+	}
+	if ((!opt->wants_value && value) || opt->apply(o, opt, value)) {
+		reason_set(why, "option '%s': bad value '%s'", word, value ? value : "");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+int options_parse(struct options *o, const char *list, struct reason *why)
+{
+	_cleanup_free_ char *copy = strdup(list);
+	char *rest = copy, *word;
+	int err = copy ? 0 : -ENOMEM;
+
+	while (!err && (word = strsep(&rest, ",")))
+		err = parse_one(o, word, why);
+	return err;
+}
+
+void options_init(struct options *o)
+{
+	*o = (struct options){.threads = DEFAULT_THREADS};
+}
+
+void options_free(struct options *o)
+{
+	free(o->subvol);
+	o->subvol = NULL;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* options.h - the -o list: which options there are, what they mean, which are refused. */
+#ifndef FUSE_OPTIONS_H
+#define FUSE_OPTIONS_H
+
+#include "core/fs.h"
+#include "disk/base/reason.h"
+
+struct options {
+	struct fs_options fs;   /* source not filled in */
+	unsigned long mount_flags; /* MS_* for the kernel */
+	bool allow_other;
+	unsigned threads;
+	char *subvol;           /* owns fs.subvol */
+};
+
+void options_init(struct options *o);
+void options_free(struct options *o);
+
+/* Adds a comma-separated list; later ones win. -EINVAL with @why naming the option that is unknown,
+ * not supported, or has a bad value. */
+_must_check_ int options_parse(struct options *o, const char *list, struct reason *why);
+
+#endif

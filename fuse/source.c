@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * source.c - see source.h. Runs in one thread, before the daemon has others. The loop device is
+ * LO_FLAGS_AUTOCLEAR: it is gone when its last user is, whether we end in order or are killed.
+ */
+#include "fuse/source.h"
+
+#include <fcntl.h>
+#include <glob.h>
+#include <limits.h>
+#include <linux/loop.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fuse/mount_table.h"
+
+#define CLAIM_LOOP_BYTES KIB(4)
+#define POLL_MS 20
+
+static void sleep_ms(int ms)
+{
+	const struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
+
+	nanosleep(&t, NULL);
+}
+
+/* ---- who else has it ---- */
+
+/* Would the OFD lock that core is going to take be refused now? */
+static bool image_locked(int fd, bool readonly)
+{
+	struct flock fl = {.l_type = readonly ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET};
+
+	return !fcntl(fd, F_OFD_GETLK, &fl) && fl.l_type != F_UNLCK;
+}
+
+static int wait_for_image(int fd, bool readonly, int wait_ms, struct reason *why)
+{
+	for (int waited = 0; image_locked(fd, readonly); waited += POLL_MS) {
+		if (waited >= wait_ms) {
+			reason_set(why, "in use by another btrfuse");
+			return -EBUSY;
+		}
+		sleep_ms(POLL_MS);
+	}
+	return 0;
+}
+
+static int device_claimable(const char *path, bool readonly)
+{
+	int fd = open(path, (readonly ? O_RDONLY : O_RDWR) | O_EXCL | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	return 0;
+}
+
+static int wait_for_device(const char *path, bool readonly, int wait_ms, struct reason *why)
+{
+	int err, waited = 0;
+
+	while ((err = device_claimable(path, readonly)) == -EBUSY && waited < wait_ms) {
+		sleep_ms(POLL_MS);
+		waited += POLL_MS;
+	}
+	if (err)
+		reason_set(why, "%s", err == -EBUSY ? "device is in use" : strerror(-err));
+	return err;
+}
+
+struct loop_use {
+	const char *device;
+	bool mounted;
+};
+
+static int loop_use_visit(void *ctx, const struct mount_entry *e)
+{
+	struct loop_use *u = ctx;
+
+	u->mounted = !strcmp(e->source, u->device);
+	return u->mounted;
+}
+
+static bool is_our_kind(const struct loop_info64 *info)
+{
+	return info->lo_sizelimit == CLAIM_LOOP_BYTES && !info->lo_offset;
+}
+
+/* A loop device over the image: hold it, unless it is one of ours (of a killed daemon). */
+static int hold_loop(struct source *src, const char *device, struct reason *why)
+{
+	struct loop_info64 info = {0};
+	struct loop_use use = {.device = device};
+	int *grown;
+	int fd = open(device, O_RDONLY | O_CLOEXEC);
+
+	if (fd >= 0 && !ioctl(fd, LOOP_GET_STATUS64, &info) && is_our_kind(&info)) {
+		close(fd);
+		return 0;
+	}
+	if (fd >= 0)
+		close(fd);
+	fd = open(device, O_RDONLY | O_EXCL | O_CLOEXEC);
+	if (fd < 0) {
+		mount_table_each(loop_use_visit, &use);
+		if (errno != EBUSY && !use.mounted)
+			return 0; /* not ours to open, but nobody uses it */
+		reason_set(why, "in use through %s", device);
+		return -EBUSY;
+	}
+	grown = realloc(src->held, (src->held_count + 1) * sizeof(int));
+	if (!grown) {
+		close(fd);
+		return -ENOMEM;
+	}
+	src->held = grown;
+	src->held[src->held_count++] = fd;
+	return 0;
+}
+
+static bool reads_as(const char *sys_file, const char *path)
+{
+	char text[PATH_MAX + 1] = "";
+	int fd = open(sys_file, O_RDONLY | O_CLOEXEC);
+	struct stat a, b;
+	ssize_t n;
+
+	if (fd < 0)
+		return false;
+	n = read(fd, text, PATH_MAX);
+	close(fd);
+	if (n <= 0)
+		return false;
+	text[strcspn(text, "\n")] = 0;
+	return !strcmp(text, path) || (!stat(text, &a) && !stat(path, &b) &&
+				       a.st_dev == b.st_dev && a.st_ino == b.st_ino);
+}
+
+static int hold_other_loops(struct source *src, struct reason *why)
+{
+	glob_t g = {0};
+	char device[64];
+	int err = 0;
+
+	if (glob("/sys/block/loop*/loop/backing_file", 0, NULL, &g))
+		return 0;
+	for (size_t i = 0; !err && i < g.gl_pathc; i++) {
+		if (!reads_as(g.gl_pathv[i], src->path))
+			continue;
+		snprintf(device, sizeof(device), "/dev/%.*s",
+			 (int)strcspn(g.gl_pathv[i] + 11, "/"), g.gl_pathv[i] + 11);
+		err = hold_loop(src, device, why);
+		/* A kernel umount lets go of its loop device a moment later. */
+		for (int tries = 0; err == -EBUSY && tries < 25; tries++) {
+			sleep_ms(POLL_MS);
+			if (reads_as(g.gl_pathv[i], src->path))
+				err = hold_loop(src, device, why);
+			else
+				err = 0;
+		}
+	}
+	globfree(&g);
+	return err;
+}
+
+/* ---- the source ---- */
+
+static int open_image(struct source *src, int wait_ms, struct reason *why)
+{
+	int err, fd = open(src->path, (src->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+
+	if (fd < 0) {
+		err = -errno;
+		reason_set(why, "%s", strerror(-err));
+		return err;
+	}
+	err = wait_for_image(fd, src->readonly, wait_ms, why);
+	close(fd);
+	return err ? err : hold_other_loops(src, why);
+}
+
+int source_open(const char *path, bool readonly, int wait_ms, struct source *ret,
+		struct reason *why)
+{
+	struct source src = {.loop_fd = -1, .readonly = readonly, .path = realpath(path, NULL)};
+	struct stat st = {0};
+	int err = 0;
+
+	if (!src.path || stat(src.path, &st)) {
+		err = -errno;
+		reason_set(why, "%s", strerror(-err));
+	} else if (S_ISBLK(st.st_mode)) {
+		src.is_block = true;
+		err = wait_for_device(src.path, readonly, wait_ms, why);
+	} else if (S_ISREG(st.st_mode)) {
+		err = open_image(&src, wait_ms, why);
+	} else {
+		err = -EINVAL;
+		reason_set(why, "neither a file nor a block device");
+	}
+	if (err)
+		source_close(&src);
+	else
+		*ret = src;
+	return err;
+}
+
+static int loop_configure(const struct source *src, const char *device, int image)
+{
+	struct loop_config c = {.fd = (u32)image, .block_size = 0};
+	int fd = open(device, (src->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	c.info.lo_sizelimit = CLAIM_LOOP_BYTES;
+	c.info.lo_flags = LO_FLAGS_AUTOCLEAR | (src->readonly ? LO_FLAGS_READ_ONLY : 0);
+	snprintf((char *)c.info.lo_file_name, sizeof(c.info.lo_file_name), "%s", src->path);
+	if (ioctl(fd, LOOP_CONFIGURE, &c)) {
+		int err = -errno;
+
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+static void attach_loop(struct source *src, int control, int image)
+{
+	char device[32];
+	int fd = -EBUSY;
+
+	/* Somebody else may take the free device between the two calls. */
+	for (int tries = 0; fd == -EBUSY && tries < 20; tries++) {
+		int n = ioctl(control, LOOP_CTL_GET_FREE);
+
+		if (n < 0)
+			return;
+		snprintf(device, sizeof(device), "/dev/loop%d", n);
+		fd = loop_configure(src, device, image);
+	}
+	if (fd < 0)
+		return;
+	src->loop_fd = fd;
+	src->device = strdup(device);
+}
+
+void source_prepare_fuseblk(struct source *src)
+{
+	int control, image;
+
+	if (geteuid() != 0)
+		return;
+	if (src->is_block) {
+		src->device = strdup(src->path);
+		return;
+	}
+	control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+	image = open(src->path, (src->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+	if (control >= 0 && image >= 0)
+		attach_loop(src, control, image);
+	if (control >= 0)
+		close(control);
+	if (image >= 0)
+		close(image);
+}
+
+void source_mounted(struct source *src)
+{
+	if (src->loop_fd >= 0)
+		close(src->loop_fd);
+	src->loop_fd = -1;
+}
+
+void source_close(struct source *src)
+{
+	source_mounted(src);
+	for (unsigned i = 0; i < src->held_count; i++)
+		close(src->held[i]);
+	free(src->held);
+	free(src->path);
+	free(src->device);
+	*src = (struct source){.loop_fd = -1};
+}
