@@ -23,8 +23,6 @@
 struct fs;
 struct trans;
 
-enum group_load { GROUP_UNLOADED, GROUP_LOADING, GROUP_LOADED };
-
 /* Space freed by one transaction, not reusable yet. */
 struct pinned_set {
 	SLIST_ENTRY(pinned_set) link;
@@ -38,7 +36,7 @@ struct block_group {
 	u64 logical;
 	u64 length;
 	u64 flags;    /* BTRFS_BLOCK_GROUP_*: type and profile */
-	u64 excluded; /* bytes of superblock stripes: never handed out, not in the free-space tree */
+	u64 excluded; /* bytes of superblock stripes: never handed out, though the tree has them free */
 	atomic_uint refs;
 
 	RB_ENTRY(block_group) table_link; /* table lock */
@@ -57,9 +55,9 @@ struct block_group {
 	u64 used;     /* in the extent tree */
 	u64 reserved; /* handed out, not in the extent tree yet */
 	u64 pinned;
-	enum group_load load;
+	bool loaded;
 
-	struct free_extents free; /* once loaded: what may be handed out */
+	struct free_extents free; /* if loaded: what may be handed out */
 	u64 cursor;               /* where the last allocation ended */
 	SLIST_HEAD(, pinned_set) pinned_sets;
 
@@ -68,8 +66,7 @@ struct block_group {
 	bool on_dirty_list;  /* item or free-space tree to be written */
 	bool pending;        /* chunk and group items not written yet */
 	bool tree_missing;   /* no FREE_SPACE_INFO yet */
-	bool tree_busy;      /* a loader reads or the commit changes the free-space items: see
-				block_group_tree_lock() */
+	bool tree_busy;      /* somebody reads or changes the free-space items: group_tree_lock() */
 };
 
 /* ---- references and the table ---- */

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* chunk_alloc.c - new chunks, made in memory and written by the next commit.
+ *
+ * Invariants: the chunk map holds every device extent that is or may still be in use: chunks that are
+ * not written yet, and removed ones until they are forgotten; so a hole in it is free for good
+ * (RULES 2). The first MiB of a device is no hole. Nothing on disk refers to a pending chunk before
+ * the commit that writes its items.
+ * Lock: the table lock for writing makes "find a hole and take it" one step. No I/O, no wait.
+ */
+#include <errno.h>
+
+#include "core/fs.h"
+#include "core/space/chunk_layout.h"
+#include "core/space/space_impl.h"
+#include "disk/base/sync_point.h"
+
+/* ---- holes ---- */
+
+/* Device extents of all chunks, as many as fit into @room. */
+static size_t collect_taken(struct fs *fs, u64 devid, struct device_taken *taken, size_t room)
+{
+	size_t count = 0;
+	u64 at = 0;
+
+	for (;;) {
+		_cleanup_chunk_ struct chunk *c = chunk_map_next(volume_chunks(fs->vol), at);
+
+		if (!c)
+			return count;
+		at = c->logical + c->length;
+		for (unsigned i = 0; i < c->num_stripes; i++) {
+			if (c->stripes[i].devid != devid)
+				continue;
+			if (count < room)
+				taken[count] = (struct device_taken){c->stripes[i].physical,
+								     chunk_stripe_bytes(c)};
+			count++;
+		}
+	}
+}
+
+static int find_holes(struct fs *fs, struct device_holes *ret)
+{
+	u64 devid = get_le64(&fs->super.dev_item.devid);
+	_cleanup_free_ struct device_taken *taken = NULL;
+	size_t room = 0, count;
+
+	/* Chunks may come or go between two walks; both are harmless once all fit. */
+	while ((count = collect_taken(fs, devid, taken, room)) > room) {
+		free(taken);
+		room = count + 8;
+		taken = malloc(room * sizeof(*taken));
+		if (!taken)
+			return -ENOMEM;
+	}
+	ret->holes = malloc((count + 1) * sizeof(*ret->holes));
+	if (!ret->holes)
+		return -ENOMEM;
+	ret->devid = devid;
+	ret->count = device_holes_find(taken, count, get_le64(&fs->super.dev_item.total_bytes),
+				       ret->holes);
+	return 0;
+}
+
+int chunk_room_refresh(struct fs *fs)
+{
+	struct device_holes dev = {0};
+	int r = find_holes(fs, &dev);
+
+	if (r < 0)
+		return r;
+	mutex_lock(&fs->space->lock);
+	fs->space->raw_room = device_holes_room(dev.holes, dev.count);
+	mutex_unlock(&fs->space->lock);
+	free(dev.holes);
+	return 0;
+}
+
+u64 chunk_meta_room(const struct space *s)
+{
+	const struct raid_profile *p = raid_profile_of(s->info[SPACE_METADATA].profile);
+	u64 system = MIB(4); /* a chunk for the chunk tree may have to be made, too */
+	u64 room = s->raw_room > system ? s->raw_room - system : 0;
+
+	/* A part, since holes do not divide without a rest. */
+	return room * raid_data_stripes(p, p->dev_stripes) / p->dev_stripes * 3 / 4;
+}
+
+/* ---- making one ---- */
+
+/* Behind everything that has an address: the map also knows removed chunks that may still be read. */
+static u64 next_logical(struct fs *fs)
+{
+	_cleanup_chunk_ struct chunk *last = chunk_map_prev(volume_chunks(fs->vol), UINT64_MAX);
+
+	return last ? ALIGN_UP(last->logical + last->length, STRIPE_LEN) : DEVICE_RESERVED;
+}
+
+static struct chunk *build_chunk(struct fs *fs, u64 type, const struct chunk_layout *l)
+{
+	struct chunk *c = calloc(1, sizeof(*c) + l->stripes * sizeof(c->stripes[0]));
+
+	if (!c)
+		return NULL;
+	c->logical = next_logical(fs);
+	c->length = l->length;
+	c->type = type;
+	c->owner = BTRFS_EXTENT_TREE_OBJECTID;
+	c->io_align = c->io_width = c->stripe_len = STRIPE_LEN;
+	c->sector_size = fs->sectorsize;
+	c->num_stripes = (u16)l->stripes;
+	c->sub_stripes = (u16)raid_profile_of(type)->sub_stripes;
+	c->refs = 1;
+	for (unsigned i = 0; i < l->stripes; i++) {
+		c->stripes[i].devid = l->at[i].devid;
+		c->stripes[i].physical = l->at[i].physical;
+		memcpy(c->stripes[i].dev_uuid, fs->super.dev_item.uuid, BTRFS_UUID_SIZE);
+	}
+	return c;
+}
+
+static int layout_chunk(struct fs *fs, u64 type, struct chunk_layout *ret)
+{
+	struct device_holes dev = {0};
+	int r = find_holes(fs, &dev);
+
+	if (r == 0)
+		r = chunk_layout(type, get_le64(&fs->super.total_bytes), &dev, ret);
+	free(dev.holes);
+	return r;
+}
+
+/* Enters the group everywhere. Table lock held for writing. */
+static void register_group(struct space *s, struct block_group *bg)
+{
+	struct space_info *info = group_info(s, bg);
+
+	group_table_insert(s, bg);
+	s->chunk_count[space_kind_of(bg->flags)]++;
+	MUTEX_SCOPE(&s->lock);
+	MUTEX_SCOPE(&bg->lock);
+	bg->pending = true;
+	bg->tree_missing = true;
+	group_sums_add(bg);
+	info->profile = bg->flags & BTRFS_BLOCK_GROUP_PROFILE_MASK;
+	info->hint = bg->logical;
+	TAILQ_INSERT_TAIL(&s->pending, block_group_ref(bg), pending_link);
+	group_mark_dirty(s, bg);
+}
+
+/* Table lock held for writing. */
+static int make_chunk(struct fs *fs, u64 type)
+{
+	_cleanup_group_ struct block_group *bg = NULL;
+	_cleanup_chunk_ struct chunk *chunk = NULL;
+	struct chunk_layout layout;
+	int r = layout_chunk(fs, type, &layout);
+
+	if (r < 0)
+		return r;
+	chunk = build_chunk(fs, type, &layout);
+	if (!chunk)
+		return -ENOMEM;
+	bg = group_create(fs, chunk);
+	if (!bg)
+		return -ENOMEM;
+	r = group_load_fresh(bg, chunk);
+	if (r == 0)
+		r = chunk_map_insert(volume_chunks(fs->vol), chunk);
+	if (r < 0)
+		return r;
+	register_group(fs->space, bg);
+	return chunk_room_refresh(fs);
+}
+
+/* A data chunk must not take the room that metadata was promised. */
+static int check_room(struct fs *fs, enum space_kind kind, u64 queued, u64 *type)
+{
+	struct space *s = fs->space;
+	u64 raw;
+	int r = 0;
+
+	MUTEX_SCOPE(&s->lock);
+	*type = space_kind_flag(kind) | s->info[kind].profile;
+	raw = chunk_stripe_max(*type, raid_profile_of(*type), get_le64(&fs->super.total_bytes));
+	if (kind == SPACE_DATA && !space_meta_covered(s, queued, MIN(raw, s->raw_room)))
+		r = -ENOSPC;
+	return r;
+}
+
+/* What a system chunk adds to the superblock must fit there. Table lock held. */
+static int check_sys_array(struct fs *fs, u64 type)
+{
+	unsigned stripes = raid_profile_of(type)->dev_stripes;
+	size_t each = sizeof(struct btrfs_disk_key) + sizeof(struct btrfs_chunk) +
+		      (stripes - 1) * sizeof(struct btrfs_stripe);
+	size_t count = 1;
+	u64 at = 0;
+
+	for (;;) {
+		_cleanup_chunk_ struct chunk *c = chunk_map_next(volume_chunks(fs->vol), at);
+
+		if (!c)
+			break;
+		at = c->logical + c->length;
+		count += c->type & BTRFS_BLOCK_GROUP_SYSTEM ? 1 : 0;
+	}
+	return count * each <= SUPER_SYS_ARRAY_SIZE ? 0 : -ENOSPC;
+}
+
+int chunk_alloc(struct fs *fs, enum space_kind kind, u64 chunk_count)
+{
+	u64 type, queued = space_queued_bytes(fs);
+	int r = check_room(fs, kind, queued, &type);
+
+	if (r == 0)
+		r = SP_FAIL("al.chunk");
+	if (r < 0)
+		return r;
+	WRLOCK_SCOPE(&fs->space->table_lock);
+	if (fs->space->chunk_count[kind] != chunk_count)
+		return 0;
+	if (kind == SPACE_SYSTEM)
+		r = check_sys_array(fs, type);
+	return r < 0 ? r : make_chunk(fs, type);
+}
+
+int space_alloc_chunk(struct fs *fs, u64 type)
+{
+	return chunk_alloc(fs, space_kind_of(type), space_chunk_count(fs->space, space_kind_of(type)));
+}

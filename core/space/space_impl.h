@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* space_impl.h - what the files of core/space share. Private to this folder.
+ *
+ * Locks, outermost first: table lock > space mutex > a group's mutex. None of them is held over
+ * device I/O or a wait for another thread, so all are allowed under a tree lock.
+ * Invariant: the sums of a space_info are the sums over its groups, since counters of a group are
+ * changed inside GROUP_EDIT_SCOPE only.
+ */
+#ifndef CORE_SPACE_SPACE_IMPL_H
+#define CORE_SPACE_SPACE_IMPL_H
+
+#include "core/space/rb_tree.h"
+#include "core/space/space.h"
+#include "disk/volume/volume.h"
+
+#define GROUP_CHUNK_OBJECTID 256 /* FIRST_CHUNK_TREE: in group items, chunk keys, dev extents */
+
+enum space_kind { SPACE_DATA, SPACE_METADATA, SPACE_SYSTEM, SPACE_KINDS };
+
+RB_HEAD(group_table, block_group);
+
+/* All groups of one kind. Under the space mutex. */
+struct space_info {
+	u64 total, used, reserved, pinned;
+	u64 readonly;    /* free bytes of read-only groups */
+	u64 free;        /* of the others: could be handed out */
+	u64 free_loaded; /* of these, in groups whose free space is in memory */
+	u64 reclaimable; /* pinned in groups that are not read-only */
+	u64 excluded;
+	u64 promised;
+	u64 profile;     /* of the newest group: what the next chunk gets */
+	u64 hint;        /* the group that served the last allocation */
+};
+
+/* A chunk whose removal is not known to be durable and unseen. */
+struct removed_chunk {
+	SLIST_ENTRY(removed_chunk) link;
+	u64 logical;
+	u64 transid;
+};
+
+struct space {
+	struct fs *fs;
+
+	struct rwlock table_lock; /* RANK_GROUP_TABLE */
+	struct group_table groups;
+	u64 chunk_count[SPACE_KINDS]; /* chunks made since mount: two who lack space make one */
+
+	struct mutex lock; /* RANK_SPACE; all below */
+	struct cond changed;
+	struct space_info info[SPACE_KINDS];
+	TAILQ_HEAD(, block_group) pending;
+	TAILQ_HEAD(, block_group) dirty;
+	SLIST_HEAD(, removed_chunk) removed;
+	bool writing_items; /* a commit writes group items */
+	u64 global_reserve;
+	u64 tree_bytes; /* of the trees that a commit changes by itself */
+	u64 raw_room;   /* device bytes in no chunk, as chunks could use them */
+};
+
+/* ---- space_info.c ---- */
+
+enum space_kind space_kind_of(u64 flags);
+u64 space_kind_flag(enum space_kind kind);
+
+static inline struct space_info *group_info(struct space *s, const struct block_group *bg)
+{
+	return &s->info[space_kind_of(bg->flags)];
+}
+
+/* Bytes that the group could hand out now. Group mutex held. */
+u64 group_free_bytes(const struct block_group *bg);
+
+/* Locks space and group for a change of the group's counters, and brings the sums up to date. */
+struct block_group *group_edit_begin(struct block_group *bg);
+void group_edit_end(struct block_group **bg);
+#define GROUP_EDIT_SCOPE(bg)                                                                       \
+	__attribute__((cleanup(group_edit_end), unused)) struct block_group *group_edit_scope_ =  \
+		group_edit_begin(bg)
+
+/* The same in pieces: both mutexes held. */
+void group_sums_sub(struct block_group *bg);
+void group_sums_add(struct block_group *bg);
+
+/* Recomputes the global reserve. In settle or at mount; space mutex not held. */
+void space_update_global(struct fs *fs);
+
+/* ---- group_table.c ---- */
+
+struct block_group *group_create(struct fs *fs, const struct chunk *chunk); /* refs 1; or NULL */
+/* Table lock held for writing; the table takes a reference. */
+void group_table_insert(struct space *s, struct block_group *bg);
+void group_table_remove(struct space *s, struct block_group *bg);
+void group_table_init(struct space *s);
+void group_table_clear(struct space *s);
+u64 space_chunk_count(struct space *s, enum space_kind kind);
+
+/* Puts @bg on the list of those whose item is written by the commit. Space and group mutex held. */
+void group_mark_dirty(struct space *s, struct block_group *bg);
+
+/* ---- group_load.c ---- */
+
+/* One at a time reads or changes the group's items in the free-space tree. Waits: no tree lock. */
+void group_tree_lock(struct block_group *bg);
+void group_tree_unlock(struct block_group *bg);
+
+/* Reads the free space of the group unless that was done. 0, -EIO, -EUCLEAN, -ENOMEM. */
+_must_check_ int group_load(struct block_group *bg);
+/* Loads one more group of @kind that has free space: 1 if there was one, 0 if all are loaded. */
+_must_check_ int group_load_another(struct fs *fs, enum space_kind kind);
+/* A group that was just made: all free. */
+_must_check_ int group_load_fresh(struct block_group *bg, const struct chunk *chunk);
+
+/* ---- chunk_alloc.c ---- */
+
+/* Makes a chunk unless another was made since @chunk_count was read. */
+_must_check_ int chunk_alloc(struct fs *fs, enum space_kind kind, u64 chunk_count);
+/* Recomputes raw_room. */
+int chunk_room_refresh(struct fs *fs);
+/* The room as metadata bytes. Space mutex held. */
+u64 chunk_meta_room(const struct space *s);
+
+/* ---- chunk_items.c ---- */
+
+_must_check_ int chunk_items_insert(struct trans *trans, const struct chunk *chunk);
+_must_check_ int chunk_items_delete(struct trans *trans, const struct chunk *chunk);
+/* sys_chunk_array of fs->super from the chunk map, without chunk @without (0: with all). */
+_must_check_ int chunk_sys_array_rebuild(struct fs *fs, u64 without);
+
+/* ---- group_items.c ---- */
+
+_must_check_ int group_item_insert(struct trans *trans, struct block_group *bg);
+_must_check_ int group_item_delete(struct trans *trans, struct block_group *bg);
+
+/* ---- reservation.c ---- */
+
+/* With a new data chunk of @raw device bytes, would metadata that is promised still fit? Space mutex
+ * held; @queued from space_queued_bytes() before. */
+bool space_meta_covered(struct space *s, u64 queued, u64 raw);
+/* What applying the queued references may need beyond the global reserve. No lock held. */
+u64 space_queued_bytes(struct fs *fs);
+/* Makes sure that what is promised fits into groups that are not read-only, with new chunks if need
+ * be: 0 or -ENOSPC. May read and commit. */
+_must_check_ int space_cover_promises(struct fs *fs, enum space_kind kind);
+
+#endif
