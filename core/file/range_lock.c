@@ -10,7 +10,7 @@
 
 void range_locks_init(struct range_locks *locks)
 {
-	mutex_init(&locks->lock, RANK_NONE);
+	mutex_init(&locks->lock, RANK_LOG); /* a leaf */
 	cond_init(&locks->changed);
 	TAILQ_INIT(&locks->held);
 	TAILQ_INIT(&locks->waiting);
