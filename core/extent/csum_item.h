@@ -18,10 +18,10 @@ static inline u32 csum_item_max_sectors(u32 nodesize, u32 csum_size)
 
 /* What deleting [start, end) leaves of an item that covers [item_start, item_end). */
 enum csum_cut {
-	CSUM_CUT_NONE,	 /* all of it: they do not meet */
-	CSUM_CUT_ALL,	 /* nothing */
-	CSUM_CUT_TAIL,	 /* its beginning */
-	CSUM_CUT_HEAD,	 /* its end */
+	CSUM_CUT_NONE,   /* all of it: they do not meet */
+	CSUM_CUT_ALL,    /* nothing */
+	CSUM_CUT_TAIL,   /* its beginning */
+	CSUM_CUT_HEAD,   /* its end */
 	CSUM_CUT_MIDDLE, /* both ends */
 };
 

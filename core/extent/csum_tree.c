@@ -186,8 +186,8 @@ static int store_in_previous(struct trans *trans, struct path *path, u64 logical
 }
 
 /* Path write-locked at the insertion slot of @logical: stores *done > 0 sectors. */
-static int store(struct trans *trans, struct path *path, u64 logical, u64 sectors,
-		 const u8 *csums, u64 *done)
+static int store(struct trans *trans, struct path *path, u64 logical, u64 sectors, const u8 *csums,
+		 u64 *done)
 {
 	struct fs *fs = trans->fs;
 	struct key key = csum_key(logical);
@@ -265,8 +265,7 @@ static void cut_head(struct trans *trans, struct path *path, u64 stop, u64 end)
 	tree_set_key(trans, path, &key);
 }
 
-static int apply_cut(struct trans *trans, struct path *path, u64 start, u64 end,
-		     enum csum_cut cut)
+static int apply_cut(struct trans *trans, struct path *path, u64 start, u64 end, enum csum_cut cut)
 {
 	struct fs *fs = trans->fs;
 	u64 item_start = path_key(path).offset;

@@ -22,17 +22,26 @@ struct dref_head {
 	bool create;
 	u64 flags_set;
 	struct key first_key; /* with create, of nodes */
-	s64 total;	      /* sum of the counts */
+	s64 total;            /* sum of the counts */
 	u32 nr, room;
 	struct ref_count *refs; /* sorted by ref_cmp, no zero counts */
 };
 
+/* A data extent that lost a holder in a transaction: until that is durable, a crash brings the
+ * holder back. */
+struct dropped_holder {
+	u64 logical;
+	u64 transid;
+};
+
 struct dref_shard {
 	struct mutex ref_mutex; /* RANK_NODE_REF: decisions about extents of this shard */
-	struct mutex lock;	/* RANK_DREF_QUEUE; all below */
+	struct mutex lock;      /* RANK_DREF_QUEUE; all below */
 	struct dref_head **buckets;
 	u32 bucket_count; /* power of two, or 0 */
 	u32 nr;
+	struct dropped_holder *dropped;
+	u32 dropped_count, dropped_room;
 };
 
 struct delayed_refs {
@@ -61,6 +70,13 @@ void dref_head_free(struct dref_head *head); /* accepts NULL */
 
 /* The addresses that have something queued, ascending, in *ret (free() it): their number or <0. */
 _must_check_ s64 dref_collect(struct delayed_refs *d, u64 **ret);
+
+/* Remembers that the extent lost a holder in @transid. */
+_must_check_ int dropped_note(struct delayed_refs *d, u64 logical, u64 transid);
+/* Did it lose one in a transaction after @durable? */
+bool dropped_since(struct delayed_refs *d, u64 logical, u64 durable);
+/* Forgets what is durable. */
+void dropped_forget(struct delayed_refs *d, u64 durable);
 
 struct dref_sum dref_queue_peek(struct delayed_refs *d, u64 logical, const struct ref *ref,
 				s64 *ref_change);

@@ -69,6 +69,7 @@ void delayed_refs_destroy(struct delayed_refs *d)
 				dref_head_free(head);
 			}
 		free(s->buckets);
+		free(s->dropped);
 		mutex_destroy(&s->ref_mutex);
 		mutex_destroy(&s->lock);
 	}
@@ -303,6 +304,52 @@ s64 dref_collect(struct delayed_refs *d, u64 **ret)
 	return (s64)nr;
 }
 
+int dropped_note(struct delayed_refs *d, u64 logical, u64 transid)
+{
+	struct dref_shard *s = shard_of(d, logical);
+	MUTEX_SCOPE(&s->lock);
+
+	if (s->dropped_count == s->dropped_room) {
+		u32 room = s->dropped_room ? s->dropped_room * 2 : 8;
+		struct dropped_holder *list = realloc(s->dropped, room * sizeof(*list));
+
+		if (!list)
+			return -ENOMEM;
+		s->dropped = list;
+		s->dropped_room = room;
+	}
+	s->dropped[s->dropped_count++] = (struct dropped_holder){logical, transid};
+	return 0;
+}
+
+bool dropped_since(struct delayed_refs *d, u64 logical, u64 durable)
+{
+	struct dref_shard *s = shard_of(d, logical);
+	MUTEX_SCOPE(&s->lock);
+
+	for (u32 i = 0; i < s->dropped_count; i++)
+		if (s->dropped[i].logical == logical && s->dropped[i].transid > durable)
+			return true;
+	return false;
+}
+
+static void shard_forget_dropped(struct dref_shard *s, u64 durable)
+{
+	MUTEX_SCOPE(&s->lock);
+	u32 kept = 0;
+
+	for (u32 i = 0; i < s->dropped_count; i++)
+		if (s->dropped[i].transid > durable)
+			s->dropped[kept++] = s->dropped[i];
+	s->dropped_count = kept;
+}
+
+void dropped_forget(struct delayed_refs *d, u64 durable)
+{
+	for (int i = 0; i < DREF_SHARDS; i++)
+		shard_forget_dropped(&d->shards[i], durable);
+}
+
 struct dref_sum dref_queue_peek(struct delayed_refs *d, u64 logical, const struct ref *ref,
 				s64 *ref_change)
 {
@@ -310,7 +357,7 @@ struct dref_sum dref_queue_peek(struct delayed_refs *d, u64 logical, const struc
 	MUTEX_SCOPE(&s->lock);
 	struct dref_head **at = slot_of(s, logical);
 	struct dref_head *head = at ? *at : NULL;
-	u32 i;
+	u32 i, ours = 0;
 
 	if (ref_change)
 		*ref_change = 0;
@@ -318,14 +365,16 @@ struct dref_sum dref_queue_peek(struct delayed_refs *d, u64 logical, const struc
 		return (struct dref_sum){};
 	if (ref && ref_change) {
 		i = ref_position(head, ref);
-		*ref_change = ref_is_at(head, i, ref) ? head->refs[i].count : 0;
+		ours = ref_is_at(head, i, ref);
+		*ref_change = ours ? head->refs[i].count : 0;
 	}
 	return (struct dref_sum){.queued = true,
 				 .create = head->create,
 				 .len = head->len,
 				 .level = head->level,
 				 .flags_set = head->flags_set,
-				 .total = head->total};
+				 .total = head->total,
+				 .others = head->nr > ours};
 }
 
 /* The interface of delayed_ref.h */
@@ -335,7 +384,8 @@ static int queue_logged(struct trans *trans, const struct dref_change *c)
 	int r = dref_queue(trans->fs->drefs, c);
 
 	if (r == -EUCLEAN)
-		log_fault("delayed ref of extent %llu: %s contradicts what is queued, length %llu, level %u",
+		log_fault("delayed ref of extent %llu: %s contradicts what is queued, length %llu, "
+			  "level %u",
 			  (unsigned long long)c->logical, c->create ? "creation" : "change",
 			  (unsigned long long)c->len, c->level);
 	return r;
@@ -344,6 +394,8 @@ static int queue_logged(struct trans *trans, const struct dref_change *c)
 int dref_add(struct trans *trans, u64 logical, u64 len, u8 level, bool is_data,
 	     const struct ref *ref, int count)
 {
+	if (!count)
+		return 0;
 	return queue_logged(trans, &(struct dref_change){.logical = logical,
 							 .len = len,
 							 .level = level,
@@ -355,16 +407,16 @@ int dref_add(struct trans *trans, u64 logical, u64 len, u8 level, bool is_data,
 int dref_add_new(struct trans *trans, u64 logical, u64 len, u8 level, u64 extent_flags,
 		 const struct ref *ref, const struct key *first_key)
 {
-	return queue_logged(
-		trans, &(struct dref_change){.logical = logical,
-					     .len = len,
-					     .level = level,
-					     .is_data = extent_flags & BTRFS_EXTENT_FLAG_DATA,
-					     .create = true,
-					     .flags_set = extent_flags,
-					     .first_key = first_key,
-					     .ref = ref,
-					     .count = 1});
+	return queue_logged(trans,
+			    &(struct dref_change){.logical = logical,
+						  .len = len,
+						  .level = level,
+						  .is_data = extent_flags & BTRFS_EXTENT_FLAG_DATA,
+						  .create = true,
+						  .flags_set = extent_flags,
+						  .first_key = first_key,
+						  .ref = ref,
+						  .count = 1});
 }
 
 int dref_set_flags(struct trans *trans, u64 logical, u8 level, u64 extent_flags)

@@ -22,10 +22,10 @@ struct delayed_refs;
 
 /* Values are the on-disk types, inline and keyed. */
 enum ref_kind {
-	REF_TREE_BLOCK = 176,  /* root */
-	REF_DATA = 178,	       /* root, ino, offset */
+	REF_TREE_BLOCK = 176,   /* root */
+	REF_DATA = 178,         /* root, ino, offset */
 	REF_SHARED_BLOCK = 182, /* parent */
-	REF_SHARED_DATA = 184, /* parent */
+	REF_SHARED_DATA = 184,  /* parent */
 };
 
 /* One holder of an extent. Members that the kind does not use are zero. */
@@ -77,9 +77,8 @@ _must_check_ int dref_add(struct trans *trans, u64 logical, u64 len, u8 level, b
  * a node's first key (for images without skinny metadata), NULL for data. Further references of
  * it go through dref_add. If they all go again before the run, no item is ever made.
  */
-_must_check_ int dref_add_new(struct trans *trans, u64 logical, u64 len, u8 level,
-			      u64 extent_flags, const struct ref *ref,
-			      const struct key *first_key);
+_must_check_ int dref_add_new(struct trans *trans, u64 logical, u64 len, u8 level, u64 extent_flags,
+			      const struct ref *ref, const struct key *first_key);
 
 /* Sets flags (BTRFS_BLOCK_FLAG_FULL_BACKREF) in a node's extent item. */
 _must_check_ int dref_set_flags(struct trans *trans, u64 logical, u8 level, u64 extent_flags);
@@ -97,11 +96,12 @@ u64 delayed_refs_count(struct fs *fs);
 /* What is queued for one extent. */
 struct dref_sum {
 	bool queued;
-	bool create;	/* no item in the tree yet */
+	bool create; /* no item in the tree yet */
 	u64 len;
 	u8 level;
-	u64 flags_set;	/* to be or-ed in; with create: all flags */
-	s64 total;	/* change of the reference count */
+	u64 flags_set; /* to be or-ed in; with create: all flags */
+	s64 total;     /* change of the reference count */
+	bool others;   /* of holders other than the one asked about */
 };
 
 /* Looks the queue up; with @ref also the queued change of that one holder. */

@@ -34,7 +34,8 @@ static int fault(const struct dref_head *head, const char *what)
 
 static int ref_fault(const struct dref_head *head, const struct ref_count *ref, const char *what)
 {
-	log_fault("extent %llu: ref kind %u root %llu parent %llu ino %llu offset %lld count %lld: %s",
+	log_fault("extent %llu: ref kind %u root %llu parent %llu ino %llu offset %lld count %lld: "
+		  "%s",
 		  (unsigned long long)head->logical, (unsigned)ref->ref.kind,
 		  (unsigned long long)ref->ref.root, (unsigned long long)ref->ref.parent,
 		  (unsigned long long)ref->ref.ino, (long long)ref->ref.offset,
@@ -50,15 +51,18 @@ struct apply {
 	u32 old_size;
 	int keyed;    /* keyed references exist: 1, 0, -1 not known yet */
 	u8 *to_keyed; /* one flag for each of head->refs */
+	bool holder_gone;
 };
 
 static int apply_drop(struct apply *a, u32 i)
 {
 	const struct ref_count *ref = &a->head->refs[i];
+	u32 size = a->edit.size;
 	int r = ref->count < -(s64)UINT32_MAX
 			? -EUCLEAN
 			: inline_ref_drop(&a->edit, &ref->ref, (u32)-ref->count);
 
+	a->holder_gone |= r == -ENOENT || a->edit.size != size;
 	if (r == -ENOENT)
 		r = keyed_ref_change(a->trans, a->head->logical, &ref->ref, ref->count);
 	if (r == -ENOENT || r == -EUCLEAN)
@@ -225,7 +229,9 @@ static int apply_existing(struct apply *a, enum outcome *outcome)
 		*outcome = OUTCOME_FREED;
 		return item_delete(a);
 	}
-	r = item_write_back(a);
+	if (head->is_data && a->holder_gone)
+		r = dropped_note(a->trans->fs->drefs, head->logical, a->trans->transid);
+	r = r ? r : item_write_back(a);
 	return r ? r : apply_keyed(a);
 }
 
@@ -239,6 +245,7 @@ static int apply_head(struct trans *trans, struct dref_head *head, enum outcome 
 	a->trans = trans;
 	a->head = head;
 	a->to_keyed = to_keyed;
+	a->holder_gone = false;
 	return head->create ? apply_create(a, outcome) : apply_existing(a, outcome);
 }
 
@@ -254,9 +261,8 @@ static int tell_others(struct trans *trans, const struct dref_head *head, enum o
 		r = csum_delete(trans, head->logical, head->len);
 	if (r)
 		return r;
-	return outcome == OUTCOME_FREED
-		       ? space_extent_freed(trans, head->logical, head->len)
-		       : space_alloc_cancelled(trans, head->logical, head->len);
+	return outcome == OUTCOME_FREED ? space_extent_freed(trans, head->logical, head->len)
+					: space_alloc_cancelled(trans, head->logical, head->len);
 }
 
 static int take_and_apply(struct trans *trans, u64 logical, struct dref_head **head,
@@ -286,6 +292,7 @@ static int run_one(struct trans *trans, u64 logical)
 
 int delayed_refs_run(struct trans *trans)
 {
+	dropped_forget(trans->fs->drefs, trans_durable_id(trans->fs));
 	for (int round = 0; round < ROUNDS_MAX; round++) {
 		_cleanup_free_ u64 *list = NULL;
 		s64 nr = dref_collect(trans->fs->drefs, &list);

@@ -8,9 +8,11 @@
  */
 #include "core/extent/extent_info.h"
 
+#include "core/extent/delayed_queue.h"
 #include "core/extent/extent_find.h"
 #include "core/extent/keyed_ref.h"
 #include "core/fs.h"
+#include "core/trans/transaction.h"
 #include "core/tree/search.h"
 #include "disk/base/log.h"
 
@@ -81,8 +83,7 @@ static int item_info_cached(struct fs *fs, u64 logical, struct extent_info *ret,
 	return r;
 }
 
-int extent_info_cached(struct fs *fs, u64 logical, struct extent_info *ret,
-		       struct tree_miss *miss)
+int extent_info_cached(struct fs *fs, u64 logical, struct extent_info *ret, struct tree_miss *miss)
 {
 	struct dref_sum sum = dref_peek(fs, logical, NULL, NULL);
 	struct extent_info info = {.logical = logical, .length = sum.len, .level = sum.level};
@@ -129,7 +130,8 @@ static int look_until_read(struct fs *fs, u64 logical, look_fn look, void *arg)
 		if (r)
 			return r;
 	}
-	log_fault("extent %llu: the extent tree did not stay readable", (unsigned long long)logical);
+	log_fault("extent %llu: the extent tree did not stay readable",
+		  (unsigned long long)logical);
 	return -EIO;
 }
 
@@ -183,12 +185,13 @@ static int look_shared(struct fs *fs, u64 logical, void *arg, struct tree_miss *
 
 	if (r)
 		return r == -ENOENT ? 1 : r;
+	if (sum.others || dropped_since(fs->drefs, logical, trans_durable_id(fs)))
+		return 1; /* somebody came, or went but would come back after a crash */
 	ours += queued_ours;
 	return ours <= 0 || all + sum.total != ours;
 }
 
-int data_extent_shared(struct fs *fs, u64 logical, u64 len, u64 root, u64 ino,
-		       u64 extent_file_off)
+int data_extent_shared(struct fs *fs, u64 logical, u64 len, u64 root, u64 ino, u64 extent_file_off)
 {
 	struct shared_query q = {.len = len, .ours = ref_data(root, 0, ino, extent_file_off)};
 

@@ -12,9 +12,9 @@ struct extent_info {
 	u64 logical;
 	u64 length;
 	u64 refs;
-	u64 flags;	/* BTRFS_EXTENT_FLAG_*, BTRFS_BLOCK_FLAG_FULL_BACKREF */
+	u64 flags;      /* BTRFS_EXTENT_FLAG_*, BTRFS_BLOCK_FLAG_FULL_BACKREF */
 	u64 generation; /* 0 while the item is only queued */
-	u8 level;	/* nodes */
+	u8 level;       /* nodes */
 };
 
 /*
@@ -49,9 +49,10 @@ void ref_list_free(struct ref_list *list);
 /*
  * May the file extent of (@root, @ino) with file offset minus extent offset @extent_file_off
  * overwrite the data extent in place? 0: every reference, queued ones included, is exactly this
- * one. 1: somebody else holds it, too, or it is gone. <0: error. Says nothing of references that
- * a shared leaf implies: the caller compares the item's generation with last_snapshot. May do
- * device I/O; no tree lock held.
+ * one. 1: somebody else holds it, too, or did in the last durable state (after a crash he would
+ * hold it again), or it is gone. <0: error. Says nothing of references that a shared leaf implies:
+ * the caller compares the item's generation with last_snapshot. May do device I/O; no tree lock
+ * held.
  */
 _must_check_ int data_extent_shared(struct fs *fs, u64 logical, u64 len, u64 root, u64 ino,
 				    u64 extent_file_off);

@@ -49,7 +49,7 @@ u32 keyed_ref_encode(const struct ref *ref, u32 count, u8 buf[sizeof(struct btrf
 int keyed_ref_decode(const struct key *key, const void *data, u32 size, struct ref_count *ret)
 {
 	const struct btrfs_extent_data_ref *dref = data;
-	u32 want = key->type == REF_DATA	  ? sizeof(*dref)
+	u32 want = key->type == REF_DATA          ? sizeof(*dref)
 		   : key->type == REF_SHARED_DATA ? sizeof(struct btrfs_shared_data_ref)
 						  : 0;
 

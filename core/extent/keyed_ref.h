@@ -25,7 +25,8 @@ _must_check_ int keyed_ref_decode(const struct key *key, const void *data, u32 s
 				  struct ref_count *ret);
 
 /* Size of a keyed item of this kind and its bytes. */
-u32 keyed_ref_encode(const struct ref *ref, u32 count, u8 buf[sizeof(struct btrfs_extent_data_ref)]);
+u32 keyed_ref_encode(const struct ref *ref, u32 count,
+		     u8 buf[sizeof(struct btrfs_extent_data_ref)]);
 
 /* 1 if the extent has any keyed reference, 0, <0. */
 _must_check_ int keyed_refs_exist(struct fs *fs, u64 logical);

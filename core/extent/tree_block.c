@@ -76,9 +76,8 @@ static void header_init(struct trans *trans, struct extent_buffer *eb)
 }
 
 /* An address, memory and the first reference; @from: whose contents it gets. */
-static int block_new(struct trans *trans, struct root *root, u8 level,
-		     const struct key *first_key, const struct extent_buffer *from,
-		     struct extent_buffer **ret)
+static int block_new(struct trans *trans, struct root *root, u8 level, const struct key *first_key,
+		     const struct extent_buffer *from, struct extent_buffer **ret)
 {
 	struct fs *fs = trans->fs;
 	struct ref ref = ref_tree_block(root->id, 0);
@@ -104,8 +103,8 @@ static int block_new(struct trans *trans, struct root *root, u8 level,
 	return 0;
 }
 
-int tree_block_alloc(struct trans *trans, struct root *root, u8 level,
-		     const struct key *first_key, struct extent_buffer **ret)
+int tree_block_alloc(struct trans *trans, struct root *root, u8 level, const struct key *first_key,
+		     struct extent_buffer **ret)
 {
 	return block_new(trans, root, level, first_key, NULL, ret);
 }

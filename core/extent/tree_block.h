@@ -36,17 +36,15 @@ _must_check_ int tree_block_alloc(struct trans *trans, struct root *root, u8 lev
  * -EAGAIN: nothing was changed; *miss names an extent-tree node that is not cached: unlock, read
  * it (path_read_miss / tree_miss_read), start again. Other errors: abort.
  */
-_must_check_ int tree_block_cow(struct trans *trans, struct root *root,
-				struct extent_buffer *old, struct extent_buffer **ret,
-				struct tree_miss *miss);
+_must_check_ int tree_block_cow(struct trans *trans, struct root *root, struct extent_buffer *old,
+				struct extent_buffer **ret, struct tree_miss *miss);
 
 /*
  * Frees a node that @root alone holds and that it has just made its own (copied or allocated in
  * this transaction): an emptied leaf, a collapsed root. Drops its reference and takes it out of
  * the cache; the references of its children, if any are left, have moved with their pointers.
  */
-_must_check_ int tree_block_free(struct trans *trans, struct root *root,
-				 struct extent_buffer *eb);
+_must_check_ int tree_block_free(struct trans *trans, struct root *root, struct extent_buffer *eb);
 
 /*
  * Adds (@sign 1) or drops (-1) the references that the pointers in @eb stand for: to child nodes,

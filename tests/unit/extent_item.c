@@ -105,9 +105,9 @@ static void test_overflow_goes_keyed(void **state)
 	ref.ino = 257;
 	assert_int_equal(inline_ref_add(&e, &ref, 1, false, LIMIT), 0);
 	ref.ino = 1;
-	assert_int_equal(inline_ref_drop(&e, &(struct ref){.kind = REF_DATA, .root = 5, .ino = 300},
-					 1),
-			 -ENOENT);
+	assert_int_equal(
+		inline_ref_drop(&e, &(struct ref){.kind = REF_DATA, .root = 5, .ino = 300}, 1),
+		-ENOENT);
 	assert_int_equal(inline_ref_add(&e, &ref, 1, false, LIMIT), -ENOENT);
 }
 

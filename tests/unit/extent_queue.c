@@ -98,9 +98,8 @@ static void test_flags_stay(void **state)
 {
 	struct delayed_refs *d = *state;
 	struct ref a = ref_tree_block(5, 0);
-	struct dref_change flags = {.logical = 65536,
-				    .len = 16384,
-				    .flags_set = BTRFS_BLOCK_FLAG_FULL_BACKREF};
+	struct dref_change flags = {
+		.logical = 65536, .len = 16384, .flags_set = BTRFS_BLOCK_FLAG_FULL_BACKREF};
 
 	assert_int_equal(queue(d, 65536, a, -1), 0);
 	assert_int_equal(dref_queue(d, &flags), 0);
