@@ -65,7 +65,8 @@ int cond_timedwait_ms(struct cond *c, struct mutex *m, u64 ms)
 	struct timespec until;
 
 	if (m->rank != RANK_NONE)
-		assert_waitable(m);
+		rank_assert_held(m);
+	rank_forbid(RANK_TREE, "waiting on a condition");
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += (time_t)(ms / 1000);
 	until.tv_nsec += (long)(ms % 1000) * 1000000;
