@@ -394,7 +394,7 @@ u64 inode_table_dirty_count(struct fs *fs)
 	return fs->inodes->dirty_count;
 }
 
-/* An inode without a name that is not being deleted yet; it is marked so. */
+/* An inode without a name that is not being deleted yet; it is marked so, with a reference. */
 static struct inode *next_dead(struct inode_table *t)
 {
 	struct inode *inode;
@@ -404,6 +404,7 @@ static struct inode *next_dead(struct inode_table *t)
 		LIST_FOREACH(inode, &t->buckets[i], hash_link)
 			if (inode->a.nlink == 0 && !inode->dying) {
 				inode->dying = true;
+				inode->refs++;
 				return inode;
 			}
 	return NULL;
@@ -414,8 +415,10 @@ void inode_table_drain(struct fs *fs)
 	struct inode *inode;
 	int r = 0;
 
-	while (r >= 0 && !fs->readonly && !fs_error(fs) && (inode = next_dead(fs->inodes)))
+	while (r >= 0 && !fs->readonly && !fs_error(fs) && (inode = next_dead(fs->inodes))) {
 		r = inode_delete(inode);
+		inode_put(inode);
+	}
 }
 
 void inode_table_destroy(struct fs *fs)
