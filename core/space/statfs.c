@@ -7,16 +7,16 @@
  * is at its end and no group can be made.
  */
 #include "core/fs.h"
-#include "core/space/chunk_layout.h"
+#include "core/space/raid_profile.h"
 #include "core/space/space_impl.h"
 
 #define META_END MIB(4)
 
-static unsigned copies_of(const struct space_info *info)
+static unsigned copies_of(u64 profile)
 {
-	const struct raid_profile *p = raid_profile_of(info->profile);
+	const struct raid_profile *p = raid_profile_of(profile);
 
-	return p ? p->dev_stripes * p->copies / (p->dev_stripes > 1 ? p->dev_stripes : 1) : 1;
+	return p ? p->copies : 1;
 }
 
 /* Device bytes in no chunk, less what is never allocated. */
@@ -30,9 +30,7 @@ static u64 unallocated(struct fs *fs)
 		if (!bg)
 			break;
 		at = bg->logical + bg->length;
-		used += bg->length *
-			copies_of(&(struct space_info){
-				.profile = bg->flags & BTRFS_BLOCK_GROUP_PROFILE_MASK});
+		used += bg->length * copies_of(bg->flags);
 	}
 	room = total > used ? ALIGN_DOWN(total - used, KIB(64)) : 0;
 	return room > MIB(1) + KIB(64) ? room - MIB(1) : 0;
@@ -46,15 +44,15 @@ void space_statfs(struct fs *fs, struct space_stat *ret)
 	unsigned copies;
 
 	MUTEX_SCOPE(&s->lock);
-	copies = copies_of(data);
+	copies = copies_of(data->profile);
 	for (int k = 0; k < SPACE_KINDS; k++)
-		raw_used += s->info[k].used * copies_of(&s->info[k]);
+		raw_used += s->info[k].used * copies_of(s->info[k].profile);
 	ret->total_bytes = get_le64(&fs->super.total_bytes) / copies;
 	ret->free_bytes = ret->total_bytes - MIN(ret->total_bytes, raw_used / copies);
 	ret->free_bytes -= MIN(ret->free_bytes, s->global_reserve);
 	ret->avail_bytes = data->total - data->used - MIN(data->readonly, data->total - data->used);
 	ret->avail_bytes += room / copies;
-	meta_free = (meta->total - meta->used) * copies_of(meta);
+	meta_free = (meta->total - meta->used) * copies_of(meta->profile);
 	if (chunk_meta_room(s) == 0 &&
 	    (meta_free < META_END || meta_free - META_END < s->global_reserve))
 		ret->avail_bytes = 0;
