@@ -123,8 +123,8 @@ static int write_through(struct inode *inode, struct file_state *st, u64 off, co
 	_cleanup_buffer_ u8 *sectors = NULL;
 	struct iovec iov;
 	struct write_run run = {.inode = inode, .st = st, .start = start, .end = end,
-				.new_size = off + len, .promise_later = true, .iov = &iov,
-				.iov_count = 1};
+				.new_size = buf ? off + len : 0, .promise_later = true,
+				.iov = &iov, .iov_count = 1};
 
 	if (!file_maybe_in_place(inode) || file_state_dirty_bytes(st, start, end))
 		return -ENOSPC;
@@ -166,20 +166,14 @@ int file_write_buffered(struct inode *inode, struct file_state *st, u64 off, con
 
 int file_zero_partial(struct inode *inode, struct file_state *st, u64 off, u64 len, u64 size)
 {
-	_cleanup_(edges_free) struct edges e = {};
-	u64 ss = inode->fs->sectorsize, sector = ALIGN_DOWN(off, ss);
+	u64 sector = ALIGN_DOWN(off, (u64)inode->fs->sectorsize);
 	struct file_mapping m;
 	int r;
 
-	if (file_state_dirty_bytes(st, sector, sector + ss)) {
-		fill(st, off, NULL, len);
-		return 0;
+	if (!file_state_dirty_bytes(st, sector, sector + inode->fs->sectorsize)) {
+		r = file_extent_lookup(inode->root, inode->ino, off, &m);
+		if (r < 0 || m.type == MAPPING_HOLE)
+			return r;
 	}
-	r = file_extent_lookup(inode->root, inode->ino, off, &m);
-	if (r < 0)
-		return r;
-	if (m.type == MAPPING_HOLE || m.type == MAPPING_PREALLOC)
-		return 0;
-	r = read_sector(inode, sector, size, &e.head);
-	return r < 0 ? r : write_buffered(inode, st, off, NULL, len, &e);
+	return file_write_buffered(inode, st, off, NULL, len, size);
 }

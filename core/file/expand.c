@@ -4,7 +4,8 @@
  *
  * What lies behind the end in its last sector may be anything on disk (shrinking does not write):
  * it is zeroed here, before the size covers it; the size on disk waits for that, see
- * file_disk_size(). An inline extent is rewritten in any case, as it ends where the file ended.
+ * file_disk_size(). That makes the sector data even if it was a hole, as in the kernel. An inline
+ * extent, which ends where the file ended, is rewritten by that, too.
  * Images without the no-holes feature get an explicit hole item for what nobody wrote.
  */
 #include "core/file/file_extent.h"
@@ -45,15 +46,21 @@ int file_add_holes(struct inode *inode, u64 start, u64 end)
 	return 0;
 }
 
+int file_zero_end(struct inode *inode, struct file_state *st, u64 size)
+{
+	u64 end = ALIGN_UP(size, (u64)inode->fs->sectorsize);
+
+	return size == end ? 0 : file_write_buffered(inode, st, size, NULL, end - size, size);
+}
+
 int file_expand(struct inode *inode, struct file_state *st, u64 old_size, u64 start)
 {
-	u64 ss = inode->fs->sectorsize, sector = ALIGN_DOWN(old_size, ss);
+	u64 ss = inode->fs->sectorsize;
 	int r = 0;
 
 	/* A write into the old end's own sector zeroes what it must while it reads it. */
-	if (!IS_ALIGNED(old_size, ss) && start > old_size)
-		r = file_zero_partial(inode, st, old_size, MIN(sector + ss, start) - old_size,
-				      old_size);
+	if (start > old_size)
+		r = file_zero_end(inode, st, old_size);
 	if (r < 0)
 		return r;
 	return file_add_holes(inode, ALIGN_UP(old_size, ss), ALIGN_DOWN(start, ss));

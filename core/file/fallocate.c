@@ -161,8 +161,8 @@ static int allocate(struct inode *inode, struct file_state *st, u64 off, u64 len
 	u64 ss = inode->fs->sectorsize, size = inode_size(inode), end = off + len;
 	int r = 0;
 
-	if (!keep_size && end > size)
-		r = file_expand(inode, st, size, end);
+	if (end > size) /* even if the size is kept, as in the kernel */
+		r = keep_size ? file_zero_end(inode, st, size) : file_expand(inode, st, size, end);
 	if (r == 0)
 		r = prealloc_range(inode, ALIGN_DOWN(off, ss), ALIGN_UP(end, ss));
 	return r < 0 ? r : file_written(inode, keep_size ? 0 : end);

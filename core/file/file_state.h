@@ -77,6 +77,7 @@ void flusher_throttle(struct inode *inode);
 /* expand.c: prepares growing from @old_size to content that begins at @start: zeroes what lies
  * behind the old end in its sector, adds hole items if the image wants them. Inode locked for
  * writing, range from the old end's sector on exclusively. */
+_must_check_ int file_zero_end(struct inode *inode, struct file_state *st, u64 size);
 _must_check_ int file_expand(struct inode *inode, struct file_state *st, u64 old_size, u64 start);
 
 /* Hole items for what is not mapped in [start, end), if the image wants them. Not joined. */
@@ -86,7 +87,7 @@ _must_check_ int file_add_holes(struct inode *inode, u64 start, u64 end);
  * regard to the size). The range is locked. @buf is aligned. */
 _must_check_ int file_read_mapped(struct inode *inode, u64 start, u64 end, u8 *buf);
 
-/* buffered.c */
+/* buffered.c. @buf NULL: zeroes. */
 _must_check_ int file_write_buffered(struct inode *inode, struct file_state *st, u64 off,
 				     const u8 *buf, u64 len, u64 old_size);
 /* Zeroes the bytes [off, off + len), all in one sector, unless they are a hole. */
