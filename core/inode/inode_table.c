@@ -297,7 +297,8 @@ void inode_put(struct inode *inode)
 		destroy_dead(inode);
 		return;
 	}
-	inode->dying = dead;
+	if (dead)
+		inode->dying = true;
 	if (inode->refs == 0)
 		settle_idle_locked(t, inode, &evicted);
 	mutex_unlock(&t->lock);

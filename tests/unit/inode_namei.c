@@ -65,12 +65,16 @@ static void reopened_names_are_there(void **state)
 	inode_put(d);
 }
 
-/* crc32c is linear: names that differ by a multiple of its polynomial have one hash. Finding two
- * by birthday is as quick. */
 struct hashed {
 	u32 hash;
 	u32 number;
 };
+
+/* Many bits of difference: short counters would never collide, the hash is linear. */
+static void scattered_name(char name[24], u32 number)
+{
+	snprintf(name, 24, "c%016llx", (unsigned long long)number * 0x9e3779b97f4a7c15ULL);
+}
 
 static int hashed_cmp(const void *a, const void *b)
 {
@@ -79,20 +83,21 @@ static int hashed_cmp(const void *a, const void *b)
 	return x->hash < y->hash ? -1 : x->hash > y->hash;
 }
 
-static void collision(char a[16], char b[16])
+/* Two names with one hash, found by birthday. */
+static void collision(char a[24], char b[24])
 {
 	const u32 n = 400000;
 	struct hashed *h = malloc(n * sizeof(*h));
 
 	for (u32 i = 0; i < n; i++) {
-		snprintf(a, 16, "c%u", i);
+		scattered_name(a, i);
 		h[i] = (struct hashed){ (u32)name_hash(a, strlen(a)), i };
 	}
 	qsort(h, n, sizeof(*h), hashed_cmp);
 	for (u32 i = 1; i < n; i++)
 		if (h[i].hash == h[i - 1].hash) {
-			snprintf(a, 16, "c%u", h[i].number);
-			snprintf(b, 16, "c%u", h[i - 1].number);
+			scattered_name(a, h[i].number);
+			scattered_name(b, h[i - 1].number);
 			free(h);
 			return;
 		}
@@ -103,7 +108,7 @@ static void collision(char a[16], char b[16])
 static void colliding_names_share_an_item(void **state)
 {
 	struct image *img = image_of(state);
-	char a[16], b[16];
+	char a[24], b[24];
 	u64 dir = img->root->ino;
 
 	collision(a, b);
