@@ -92,19 +92,22 @@ def balance_ctl(mnt, cmd):
         os.close(fd)
 
 
+def balance_ctl_by_value(mnt, cmd):
+    """As the kernel's own btrfs takes it, whatever the ioctl's number says."""
+    fd = os.open(mnt, os.O_RDONLY)
+    try:
+        fcntl.ioctl(fd, BALANCE_CTL, cmd)
+        return 0
+    except OSError as e:
+        return e.errno
+    finally:
+        os.close(fd)
+
+
 def balance_cancel(mnt):
-    """Cancels; the kernel itself takes the command by value, FUSE needs the pointer."""
+    """Cancels on FUSE (pointer to the int) and on the kernel's btrfs (the int by value)."""
     error = balance_ctl(mnt, CTL_CANCEL)
-    if error == errno.EINVAL:
-        fd = os.open(mnt, os.O_RDONLY)
-        try:
-            fcntl.ioctl(fd, BALANCE_CTL, CTL_CANCEL)
-            return 0
-        except OSError as e:
-            return e.errno
-        finally:
-            os.close(fd)
-    return error
+    return balance_ctl_by_value(mnt, CTL_CANCEL) if error == errno.EINVAL else error
 
 
 def balance_progress(mnt):
