@@ -9,7 +9,9 @@
 #include <linux/capability.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include "fuse/edge.h"
 
@@ -23,21 +25,25 @@ static bool same_user_namespace(pid_t pid)
 	       theirs.st_dev == ours.st_dev && theirs.st_ino == ours.st_ino;
 }
 
-static u64 effective_capabilities(pid_t pid)
+/* The number behind @name ("Tgid:") in /proc/PID/status, or 0. */
+static u64 status_value(pid_t pid, const char *name, int base)
 {
 	char path[64], line[256];
-	unsigned long long caps = 0;
+	u64 value = 0;
 	FILE *f;
 
 	snprintf(path, sizeof(path), "/proc/%d/status", pid);
 	f = fopen(path, "re");
 	if (!f)
 		return 0;
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "CapEff: %llx", &caps) == 1)
-			break;
+	while (fgets(line, sizeof(line), f)) {
+		if (strncmp(line, name, strlen(name)))
+			continue;
+		value = strtoull(line + strlen(name), NULL, base);
+		break;
+	}
 	fclose(f);
-	return caps;
+	return value;
 }
 
 bool caller_has_sys_admin(fuse_req_t req)
@@ -45,7 +51,7 @@ bool caller_has_sys_admin(fuse_req_t req)
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 
 	/* Uid 0 is ours whatever namespace it is in; an unprivileged daemon may not even look. */
-	return ctx->pid > 0 && (effective_capabilities(ctx->pid) & 1ull << CAP_SYS_ADMIN) &&
+	return ctx->pid > 0 && (status_value(ctx->pid, "CapEff:", 16) & 1ull << CAP_SYS_ADMIN) &&
 	       (ctx->uid == 0 || same_user_namespace(ctx->pid));
 }
 
@@ -63,4 +69,19 @@ int caller_write(fuse_req_t req, u64 address, const void *data, size_t len)
 	if (n < 0)
 		return errno == ESRCH ? -EPERM : -errno;
 	return (size_t)n == len ? 0 : -EFAULT;
+}
+
+int caller_take_fd(fuse_req_t req, int fd)
+{
+	/* What a request carries is a thread's number. */
+	pid_t pid = (pid_t)status_value(fuse_req_ctx(req)->pid, "Tgid:", 10);
+	int ours, process = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+
+	if (process < 0)
+		return -EPERM;
+	ours = (int)syscall(SYS_pidfd_getfd, process, fd, 0);
+	if (ours < 0)
+		ours = -errno;
+	close(process);
+	return ours;
 }

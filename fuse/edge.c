@@ -5,7 +5,8 @@
  */
 #include "fuse/edge.h"
 
-#include <sys/sysmacros.h>
+#include <stdatomic.h>
+#include <unistd.h>
 
 #include "core/file/file.h"
 #include "core/inode/attr.h"
@@ -149,6 +150,14 @@ static void op_init(void *user, struct fuse_conn_info *conn)
 	conn->max_background = 64;
 }
 
+void edge_init(struct edge *e)
+{
+	mutex_init(&e->balance.lock, RANK_NONE);
+	mutex_init(&e->handles_lock, RANK_NONE);
+	LIST_INIT(&e->handles);
+	atomic_init(&e->report_fd, -1);
+}
+
 int edge_syncfs(void *edge)
 {
 	struct edge *e = edge;
@@ -156,17 +165,32 @@ int edge_syncfs(void *edge)
 	return fs_sync(e->fs);
 }
 
+static void report(struct edge *e)
+{
+	u8 word = (u8)-e->close_error;
+	int fd = atomic_exchange(&e->report_fd, -1);
+
+	if (fd < 0)
+		return;
+	if (write(fd, &word, 1) != 1)
+		errno = 0; /* who asked has gone */
+	close(fd);
+}
+
 void edge_destroy(void *edge)
 {
 	struct edge *e = edge;
 
 	balance_shutdown(e->fs);
+	while (!LIST_EMPTY(&e->handles)) /* open files of an unmount that did not wait for them */
+		handle_close(e, LIST_FIRST(&e->handles));
 	node_table_destroy(e->nodes);
 	e->nodes = NULL;
 	e->close_error = fs_close(e->fs);
 	e->fs = NULL;
 	if (e->close_error)
 		log_fault("%s: the last commit failed: %s", e->source, strerror(-e->close_error));
+	report(e);
 }
 
 const struct fuse_lowlevel_ops edge_ops = {

@@ -10,6 +10,7 @@
 #define FUSE_EDGE_H
 
 #include <fuse_lowlevel.h>
+#include <sys/queue.h>
 
 #include "core/fs.h"
 #include "core/inode/inode.h"
@@ -30,14 +31,21 @@ struct edge {
 	uid_t owner;         /* who mounted */
 	bool noatime;
 	bool on_device;      /* mounted as fuseblk */
+	_Atomic int report_fd; /* report.h; -1: nobody asked */
 	int close_error;     /* of the last commit; read after the session's end */
 	struct balance_wait balance;
+
+	struct mutex handles_lock;
+	LIST_HEAD(, handle) handles; /* under handles_lock */
 };
 
 /* An open regular file. */
 struct handle {
 	struct inode *inode;
+	LIST_ENTRY(handle) link;
 };
+
+void edge_init(struct edge *e);
 
 /* The operations' table, complete. */
 extern const struct fuse_lowlevel_ops edge_ops;
@@ -117,7 +125,7 @@ void op_listxattr(fuse_req_t req, fuse_ino_t node, size_t size);
 void op_removexattr(fuse_req_t req, fuse_ino_t node, const char *name);
 
 _must_check_ int handle_open(struct edge *e, struct inode *inode, struct fuse_file_info *fi);
-void handle_close(struct handle *h);
+void handle_close(struct edge *e, struct handle *h);
 void op_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi);
 void op_release(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi);
 void op_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t off, struct fuse_file_info *fi);

@@ -7,10 +7,12 @@
 
 #include <linux/btrfs.h>
 #include <linux/fs.h>
-#include <stdio.h>
+#include <stdatomic.h>
+#include <unistd.h>
 
 #include "core/trans/transaction.h"
 #include "fuse/caller.h"
+#include "fuse/report.h"
 #include "fuse/request.h"
 
 static int ioctl_sync(struct ioctl_call *c)
@@ -42,6 +44,21 @@ static int ioctl_wait_sync(struct ioctl_call *c)
 	return transid && transid <= trans_durable_id(c->e->fs) ? 0 : trans_commit(c->e->fs);
 }
 
+/* A later one takes the place of an earlier one, whose umount did not come to pass. */
+static int ioctl_report(struct ioctl_call *c)
+{
+	int fd, old;
+
+	memcpy(&fd, c->in, sizeof(fd));
+	fd = caller_take_fd(c->req, fd);
+	if (fd < 0)
+		return fd;
+	old = atomic_exchange(&c->e->report_fd, fd);
+	if (old >= 0)
+		close(old);
+	return 0;
+}
+
 static const struct ioctl_entry {
 	unsigned cmd;
 	unsigned in, out; /* least sizes */
@@ -67,6 +84,7 @@ static const struct ioctl_entry {
 	{BTRFS_IOC_BALANCE_CTL, sizeof(int), 0, true, ioctl_balance_ctl},
 	{BTRFS_IOC_BALANCE_PROGRESS, 0, sizeof(struct btrfs_ioctl_balance_args), true,
 	 ioctl_balance_progress},
+	{BTRFUSE_IOC_REPORT, sizeof(int), 0, true, ioctl_report},
 };
 
 static const struct ioctl_entry *ioctl_find(unsigned cmd)

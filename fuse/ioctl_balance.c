@@ -28,9 +28,12 @@ static void on_done(void *ctx, int err, const struct btrfs_ioctl_balance_args *a
 {
 	struct edge *e = ctx;
 	fuse_req_t req = take_waiting(&e->balance, NULL, false);
+	struct btrfs_ioctl_balance_args reply = *args;
 
+	if (err == -ECANCELED) /* progs say "canceled by user" if this is set */
+		reply.state |= BTRFS_BALANCE_STATE_CANCEL_REQ;
 	if (req)
-		fuse_reply_ioctl(req, err, args, sizeof(*args));
+		fuse_reply_ioctl(req, err, &reply, sizeof(reply));
 }
 
 static void on_interrupt(fuse_req_t req, void *ctx)

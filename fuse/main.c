@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -41,6 +42,7 @@ struct mount {
 	dev_t dev;
 	struct edge edge;
 	struct session *session;
+	_Atomic bool ended;
 };
 
 static const char usage_text[] =
@@ -200,12 +202,14 @@ static int open_fs(struct mount *m, struct reason *why)
 	m->opt.fs.no_excl = m->source.is_block && e->on_device;
 	m->opt.fs.claim_wait_ms = CLAIM_WAIT_MS;
 	err = fs_open(&m->opt.fs, &e->fs, why);
+	if (!err)
+		err = balance_create(e->fs);
 	if (err)
 		return err;
 	e->source = m->source.path;
 	e->owner = getuid();
 	e->noatime = m->opt.fs.noatime;
-	mutex_init(&e->balance.lock, RANK_NONE);
+	edge_init(e);
 	return node_table_create(e->fs->mount_root_id, BTRFS_FIRST_FREE_OBJECTID, &e->nodes);
 }
 
@@ -304,7 +308,8 @@ static void *signal_main(void *arg)
 
 	pthread_setname_np(pthread_self(), "btrfuse-signal");
 	sigwait(&set, &sig);
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	if (atomic_load(&m->ended))
+		return NULL; /* unmounted from outside */
 	unmount(m);
 	session_stop(m->session);
 	return NULL;
@@ -346,6 +351,7 @@ static void undo_set_up(struct mount *m)
 
 	if (e->fs) {
 		node_table_destroy(e->nodes);
+		balance_shutdown(e->fs);
 		if (fs_close(e->fs))
 			log_fault("%s: not closed cleanly", m->source.path);
 	}
@@ -361,7 +367,8 @@ static int run(struct mount *m)
 		log_fault("no thread for signals: %s", strerror(err));
 	session_wait(m->session);
 	if (!err) {
-		pthread_cancel(signals);
+		atomic_store(&m->ended, true);
+		pthread_kill(signals, SIGTERM);
 		pthread_join(signals, NULL);
 	}
 	err = m->edge.close_error;

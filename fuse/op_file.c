@@ -40,6 +40,9 @@ int handle_open(struct edge *e, struct inode *inode, struct fuse_file_info *fi)
 	if (!h)
 		return -ENOMEM;
 	h->inode = inode_ref(inode);
+	mutex_lock(&e->handles_lock);
+	LIST_INSERT_HEAD(&e->handles, h, link);
+	mutex_unlock(&e->handles_lock);
 	fi->fh = (uintptr_t)h;
 	if (fi->flags & O_DIRECT) {
 		fi->direct_io = 1;
@@ -50,8 +53,11 @@ int handle_open(struct edge *e, struct inode *inode, struct fuse_file_info *fi)
 	return 0;
 }
 
-void handle_close(struct handle *h)
+void handle_close(struct edge *e, struct handle *h)
 {
+	mutex_lock(&e->handles_lock);
+	LIST_REMOVE(h, link);
+	mutex_unlock(&e->handles_lock);
 	inode_put(h->inode);
 	free(h);
 }
@@ -59,25 +65,27 @@ void handle_close(struct handle *h)
 void op_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
 	_cleanup_inode_ struct inode *inode = NULL;
-	int err = edge_inode(edge_of(req), node, &inode);
+	struct edge *e = edge_of(req);
+	int err = edge_inode(e, node, &inode);
 
 	if (!err)
-		err = handle_open(edge_of(req), inode, fi);
+		err = handle_open(e, inode, fi);
 	if (err)
 		edge_reply(req, err);
 	else if (fuse_reply_open(req, fi) == -ENOENT)
-		handle_close(edge_handle(fi));
+		handle_close(e, edge_handle(fi));
 }
 
 void op_release(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
-	handle_close(edge_handle(fi));
+	handle_close(edge_of(req), edge_handle(fi));
 	edge_reply(req, 0);
 }
 
 void op_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t off, struct fuse_file_info *fi)
 {
 	struct inode *inode = edge_handle(fi)->inode;
+	struct edge *e = edge_of(req);
 	int n = file_read(inode, (u64)off, (u32)MIN(size, (size_t)REPLY_BUF_BYTES),
 			  request_now.reply_buf, fi->flags & O_DIRECT ? FILE_DIRECT : 0);
 
@@ -86,7 +94,7 @@ void op_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t off, struct fus
 	else
 		fuse_reply_buf(req, (char *)request_now.reply_buf, (size_t)n);
 	if (n > 0)
-		edge_touch_atime(edge_of(req), inode);
+		edge_touch_atime(e, inode);
 }
 
 static u32 write_flags(int flags)

@@ -68,7 +68,7 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 		edge_entry_undo(e, &entry);
 		edge_reply(req, err);
 	} else if (fuse_reply_create(req, &entry, fi) == -ENOENT) {
-		handle_close(edge_handle(fi));
+		handle_close(e, edge_handle(fi));
 		edge_entry_undo(e, &entry);
 	}
 }

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * balance_filter.c - the filter lists of `balance start`: text to struct btrfs_balance_args and
+ * back. Pure but for the messages. One difference from btrfs-progs 6.2 on purpose: for a usage
+ * range those set the flag of a plain usage too, so that the kernel takes every chunk.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fuse/ctl/ctl.h"
+
+#define MAX_USAGE 100
+
+static bool parse_u64(const char *s, uint64_t *ret)
+{
+	char *end;
+
+	if (*s < '0' || *s > '9')
+		return false;
+	errno = 0;
+	*ret = strtoull(s, &end, 10);
+	return !errno && !*end;
+}
+
+/* "a..b", "a..", "..b"; neither end may be missing both. */
+static bool parse_range(const char *s, uint64_t *start, uint64_t *end)
+{
+	char text[64];
+	char *dots;
+
+	*start = 0;
+	*end = UINT64_MAX;
+	if (strlen(s) >= sizeof(text))
+		return false;
+	strcpy(text, s);
+	dots = strstr(text, "..");
+	if (!dots || !strcmp(text, ".."))
+		return false;
+	*dots = 0;
+	if ((*text && !parse_u64(text, start)) || (dots[2] && !parse_u64(dots + 2, end)))
+		return false;
+	if (*start > *end) {
+		ctl_error("range %llu..%llu doesn't make sense", (unsigned long long)*start,
+			  (unsigned long long)*end);
+		return false;
+	}
+	return true;
+}
+
+static bool parse_range32(const char *s, uint32_t *min, uint32_t *max)
+{
+	uint64_t start, end;
+
+	if (!parse_range(s, &start, &end))
+		return false;
+	if (end == UINT64_MAX)
+		end = UINT32_MAX;
+	if (start > UINT32_MAX || end > UINT32_MAX)
+		return false;
+	*min = (uint32_t)start;
+	*max = (uint32_t)end;
+	return true;
+}
+
+static bool set_usage(struct btrfs_balance_args *a, const char *value)
+{
+	uint64_t n;
+	uint32_t min, max;
+
+	if (parse_u64(value, &n) && n <= MAX_USAGE) {
+		a->usage = n;
+		a->flags = (a->flags & ~BTRFS_BALANCE_ARGS_USAGE_RANGE) | BTRFS_BALANCE_ARGS_USAGE;
+		return true;
+	}
+	if (!parse_range32(value, &min, &max) || min > MAX_USAGE ||
+	    (max > MAX_USAGE && max != UINT32_MAX)) {
+		ctl_error("invalid usage argument: %s", value);
+		return false;
+	}
+	a->usage_min = min;
+	a->usage_max = max;
+	a->flags = (a->flags & ~BTRFS_BALANCE_ARGS_USAGE) | BTRFS_BALANCE_ARGS_USAGE_RANGE;
+	return true;
+}
+
+static bool set_devid(struct btrfs_balance_args *a, const char *value)
+{
+	uint64_t n;
+
+	if (!parse_u64(value, &n) || !n) {
+		ctl_error("invalid devid argument: %s", value);
+		return false;
+	}
+	a->devid = n;
+	a->flags |= BTRFS_BALANCE_ARGS_DEVID;
+	return true;
+}
+
+static bool set_vrange(struct btrfs_balance_args *a, const char *value)
+{
+	uint64_t start, end;
+	bool ok = parse_range(value, &start, &end);
+
+	if (ok && start == end) {
+		ctl_error("range %llu..%llu not allowed", (unsigned long long)start,
+			  (unsigned long long)end);
+		ok = false;
+	}
+	if (!ok) {
+		ctl_error("invalid vrange argument");
+		return false;
+	}
+	a->vstart = start;
+	a->vend = end;
+	a->flags |= BTRFS_BALANCE_ARGS_VRANGE;
+	return true;
+}
+
+static bool set_limit(struct btrfs_balance_args *a, const char *value)
+{
+	uint64_t n;
+	uint32_t min, max;
+
+	if (parse_u64(value, &n)) {
+		a->limit = n;
+		a->flags = (a->flags & ~BTRFS_BALANCE_ARGS_LIMIT_RANGE) | BTRFS_BALANCE_ARGS_LIMIT;
+		return true;
+	}
+	if (!parse_range32(value, &min, &max)) {
+		ctl_error("Invalid limit argument: %s", value);
+		return false;
+	}
+	a->limit_min = min;
+	a->limit_max = max;
+	a->flags = (a->flags & ~BTRFS_BALANCE_ARGS_LIMIT) | BTRFS_BALANCE_ARGS_LIMIT_RANGE;
+	return true;
+}
+
+static const struct filter {
+	const char *name;
+	bool (*set)(struct btrfs_balance_args *a, const char *value);
+} filters[] = {
+	{"usage", set_usage},	{"devid", set_devid}, {"vrange", set_vrange},
+	{"limit", set_limit},	{"drange", NULL},     {"stripes", NULL},
+	{"profiles", NULL},	{"convert", NULL},    {"soft", NULL},
+};
+
+static bool parse_one(char *word, struct btrfs_balance_args *args)
+{
+	char *value = strchr(word, '=');
+
+	if (value)
+		*value++ = 0;
+	for (unsigned i = 0; i < sizeof(filters) / sizeof(filters[0]); i++) {
+		if (strcmp(filters[i].name, word))
+			continue;
+		if (!filters[i].set) {
+			ctl_error("balance option not supported yet: %s", word);
+			return false;
+		}
+		if (!value || !*value) {
+			ctl_error("the %s filter requires an argument", word);
+			return false;
+		}
+		return filters[i].set(args, value);
+	}
+	ctl_error("unrecognized balance option: %s", word);
+	return false;
+}
+
+bool balance_filter_parse(char *list, struct btrfs_balance_args *args)
+{
+	char *word;
+
+	while ((word = strsep(&list, ",")))
+		if (!parse_one(word, args))
+			return false;
+	return true;
+}
+
+/* ---- and back ---- */
+
+static void dump_range(const char *name, uint32_t min, uint32_t max)
+{
+	printf(", %s=", name);
+	if (min)
+		printf("%u", min);
+	printf("..");
+	if (max != UINT32_MAX)
+		printf("%u", max);
+}
+
+static void dump_one(const char *type, const struct btrfs_balance_args *a)
+{
+	printf("  %s (flags 0x%llx): balancing", type, (unsigned long long)a->flags);
+	if (a->flags & BTRFS_BALANCE_ARGS_USAGE)
+		printf(", usage=%llu", (unsigned long long)a->usage);
+	if (a->flags & BTRFS_BALANCE_ARGS_USAGE_RANGE)
+		dump_range("usage", a->usage_min, a->usage_max);
+	if (a->flags & BTRFS_BALANCE_ARGS_DEVID)
+		printf(", devid=%llu", (unsigned long long)a->devid);
+	if (a->flags & BTRFS_BALANCE_ARGS_VRANGE)
+		printf(", vrange=%llu..%llu", (unsigned long long)a->vstart,
+		       (unsigned long long)a->vend);
+	if (a->flags & BTRFS_BALANCE_ARGS_LIMIT)
+		printf(", limit=%llu", (unsigned long long)a->limit);
+	if (a->flags & BTRFS_BALANCE_ARGS_LIMIT_RANGE)
+		dump_range("limit", a->limit_min, a->limit_max);
+	printf("\n");
+}
+
+void balance_filter_dump(const struct btrfs_ioctl_balance_args *args)
+{
+	printf("Dumping filters: flags 0x%llx, state 0x%llx, force is %s\n",
+	       (unsigned long long)args->flags, (unsigned long long)args->state,
+	       args->flags & BTRFS_BALANCE_FORCE ? "on" : "off");
+	if (args->flags & BTRFS_BALANCE_DATA)
+		dump_one("DATA", &args->data);
+	if (args->flags & BTRFS_BALANCE_METADATA)
+		dump_one("METADATA", &args->meta);
+	if (args->flags & BTRFS_BALANCE_SYSTEM)
+		dump_one("SYSTEM", &args->sys);
+}
