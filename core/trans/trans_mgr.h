@@ -5,6 +5,7 @@
 #define CORE_TRANS_TRANS_MGR_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "core/trans/transaction.h"
 #include "disk/base/lock.h"
@@ -17,7 +18,8 @@ struct transaction {
 	bool dirty; /* there is something to commit */
 
 	struct extent_buffer **nodes;
-	size_t node_count, node_room;
+	_Atomic size_t node_count; /* changed by one thread at a time; joins look at it */
+	size_t node_room;
 	struct root **roots;
 	size_t root_count, root_room;
 };
