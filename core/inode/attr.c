@@ -202,7 +202,7 @@ int attr_kill_priv(struct inode *inode, bool kill_suidgid)
 
 int attr_touch_atime(struct inode *inode)
 {
-	int r = inode_change_begin(inode, NULL);
+	int r = inode->ino & INODE_STUB_BIT ? -EROFS : inode_change_begin(inode, NULL);
 
 	if (r < 0)
 		return r;

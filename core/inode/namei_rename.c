@@ -21,7 +21,7 @@
 #define DEPTH_MAX 100000u
 
 /* ThreadSanitizer's lock graph knows no tree that changes: after a move, child before parent looks
- * like an inversion. Ranks are checked by disk/base/lock.h, and here the rename lock keeps order. */
+ * like an inversion. disk/base/lock.h checks ranks, and here the rename lock keeps the order. */
 #ifdef __SANITIZE_THREAD__
 const char *__tsan_default_suppressions(void);
 const char *__tsan_default_suppressions(void)
@@ -167,7 +167,7 @@ static int check_loops(const struct rename *r)
 	return 0;
 }
 
-/* Directories go first: somebody may hold one and want a file in it, which has another name here. */
+/* Directories first: somebody may hold one and want a file in it that has another name here. */
 static bool locks_before(const struct inode *a, const struct inode *b)
 {
 	if (inode_is_dir(a) != inode_is_dir(b))

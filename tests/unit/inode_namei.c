@@ -3,6 +3,7 @@
 #include "tests/unit/inode_fixture.h"
 
 #include <linux/fs.h>
+#include <sys/wait.h>
 
 #include "core/inode/inode_table.h"
 #include "disk/format/hash.h"
@@ -276,7 +277,7 @@ static void reading_goes_on_where_it_stopped(void **state)
 	assert_true(inode_table_count(img->fs) <= INODE_IDLE_MAX + 16);
 }
 
-static void unlinked_inodes_left_by_a_crash_are_deleted(void **state)
+static void unlinked_inodes_that_nobody_put_go_with_the_unmount(void **state)
 {
 	struct image *img = image_of(state);
 	struct inode *f = make(img->root, "f", S_IFREG | 0644);
@@ -293,6 +294,43 @@ static void unlinked_inodes_left_by_a_crash_are_deleted(void **state)
 	assert_int_equal(count_items(img, ino, 0), 0);
 }
 
+/* In another process: unlinks what it still holds, commits and dies. */
+static void die_with_orphans(struct image *img)
+{
+	static char data[1 << 20];
+	struct inode *f, *sub;
+
+	image_open(img);
+	f = make(img->root, "f", S_IFREG | 0644);
+	sub = make(img->root, "d", S_IFDIR | 0755);
+	memset(data, 'x', sizeof(data));
+	if (file_write(f, 0, data, sizeof(data), 0, NULL) != sizeof(data) || file_flush(f) ||
+	    xattr_set(f, name_of("user.a"), "b", 1, 0) ||
+	    namei_unlink(img->root, name_of("f"), NULL) ||
+	    namei_rmdir(img->root, name_of("d"), NULL) || trans_commit(img->fs))
+		_exit(1);
+	_exit(sub->ino == f->ino + 1 ? 0 : 2);
+}
+
+static void unlinked_inodes_left_by_a_crash_are_deleted(void **state)
+{
+	struct image *img = image_of(state);
+	int status = -1;
+	pid_t pid;
+
+	image_close(img);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0)
+		die_with_orphans(img);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	image_open(img);
+	assert_int_equal(count_items(img, BTRFS_ORPHAN_OBJECTID, BTRFS_ORPHAN_ITEM_KEY), 0);
+	assert_int_equal(count_items(img, 257, 0), 0);
+	assert_int_equal(count_items(img, 258, 0), 0);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, image_setup, image_teardown)
@@ -304,6 +342,7 @@ int main(void)
 		T(renames),
 		T(indexes_go_on_after_a_remount),
 		T(reading_goes_on_where_it_stopped),
+		T(unlinked_inodes_that_nobody_put_go_with_the_unmount),
 		T(unlinked_inodes_left_by_a_crash_are_deleted),
 	};
 
