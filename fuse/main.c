@@ -177,7 +177,6 @@ static int take_place(struct mount *m, struct reason *why)
 	};
 	int err;
 
-	mount_point_bury_dead(m->target, m->source.is_block ? m->source.path : NULL);
 	source_prepare_fuseblk(&m->source);
 	req.device = m->source.device;
 	err = mount_point_attach(&req, &m->fd, why);
@@ -331,11 +330,14 @@ static void clean_up(struct mount *m)
 /* Everything up to a usable mount. */
 static int set_up(struct mount *m, struct reason *why)
 {
+	_cleanup_free_ char *source = realpath(m->source_arg, NULL);
 	int err = mount_point_resolve(m->target_arg, &m->target, why);
 
-	if (!err)
+	if (!err) {
+		mount_point_bury_dead(m->target, source); /* it may still claim the device */
 		err = source_open(m->source_arg, m->opt.fs.readonly, CLAIM_WAIT_MS, &m->source,
 				  why);
+	}
 	if (!err)
 		err = take_place(m, why);
 	if (!err)

@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -206,11 +207,12 @@ struct dead_search {
 	char found[PATH_MAX];
 };
 
+/* Attributes may still be cached; statfs(2) always asks the daemon. */
 static bool is_dead(const char *target)
 {
-	struct stat st;
+	struct statfs fs;
 
-	return stat(target, &st) && errno == ENOTCONN;
+	return statfs(target, &fs) && errno == ENOTCONN;
 }
 
 static int dead_visit(void *ctx, const struct mount_entry *e)
@@ -268,9 +270,9 @@ int mount_point_resolve(const char *path, char **ret, struct reason *why)
 		err = resolve_dead(path, &real);
 	else if (!real)
 		err = -errno;
-	if (!err && stat(real, &st) && errno != ENOTCONN)
-		err = -errno;
-	else if (!err && !is_dead(real) && !S_ISDIR(st.st_mode))
+	if (!err && stat(real, &st)) /* a dead mount was a directory */
+		err = errno == ENOTCONN ? 0 : -errno;
+	else if (!err && !S_ISDIR(st.st_mode))
 		err = -ENOTDIR;
 	if (err) {
 		reason_set(why, "mountpoint %s: %s", path, strerror(-err));
