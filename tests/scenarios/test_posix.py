@@ -7,6 +7,8 @@ import time
 
 import pytest
 
+from harness import image as images
+from harness.files import as_user
 from harness.shell import run
 
 
@@ -444,38 +446,12 @@ def test_setgid_directory_passes_its_group_on(mounted):
     assert os.stat(mounted.join("d/e")).st_mode & stat.S_ISGID
 
 
-def test_write_takes_setuid_away(mounted, unprivileged):
-    os.chmod(mounted.path, 0o777)
-    write(mounted.join("f"), b"x")
-    os.chmod(mounted.join("f"), 0o6777)
-    as_user(unprivileged, lambda: write(mounted.join("f"), b"y", os.O_WRONLY))
-    assert stat.S_IMODE(os.stat(mounted.join("f")).st_mode) == 0o777
-
-
-def as_user(ids, call):
-    """Runs call() in a child with another uid; its OSError comes back as the errno that is returned, 0 if none."""
-    pid = os.fork()
-    if pid == 0:
-        code = 0
-        try:
-            os.setgroups([])
-            os.setgid(ids[1])
-            os.setuid(ids[0])
-            call()
-        except OSError as e:
-            code = e.errno
-        except BaseException:
-            code = 255
-        os._exit(code)
-    _, status = os.waitpid(pid, 0)
-    return os.waitstatus_to_exitcode(status)
-
-
 @pytest.fixture
 def shared_mount(subject, image):
     m = subject.mount(image, "allow_other")
     yield m
     m.umount()
+    images.check(image)
 
 
 def test_permissions_are_enforced(shared_mount, unprivileged):
@@ -486,6 +462,13 @@ def test_permissions_are_enforced(shared_mount, unprivileged):
     assert as_user(unprivileged, lambda: os.listdir(shared_mount.join("closed"))) == errno.EACCES
     assert as_user(unprivileged, lambda: write(shared_mount.join("new"), b"")) == errno.EACCES
     assert as_user(unprivileged, lambda: os.chmod(shared_mount.join("secret"), 0o777)) == errno.EPERM
+
+
+def test_write_takes_setuid_away(shared_mount, unprivileged):
+    write(shared_mount.join("f"), b"x")
+    os.chmod(shared_mount.join("f"), 0o6777)
+    assert as_user(unprivileged, lambda: write(shared_mount.join("f"), b"y", os.O_WRONLY)) == 0
+    assert stat.S_IMODE(os.stat(shared_mount.join("f")).st_mode) == 0o777
 
 
 def test_sticky_directory(shared_mount, unprivileged):
