@@ -21,7 +21,7 @@ static struct key orphan_key(u64 ino)
 int orphan_insert(struct trans *trans, struct root *root, u64 ino)
 {
 	struct key key = orphan_key(ino);
-	int r = tree_insert(trans, root, &key, NULL, 0);
+	int r = tree_insert(trans, root, &key, "", 0);
 
 	return r == -EEXIST ? 0 : r;
 }
