@@ -5,7 +5,7 @@
  * free bytes of loaded groups, or else into these and the device room for more groups. The room is
  * not given to data as long as a promise rests on it (chunk_alloc.c), so both are honest.
  * When something does not fit: load another group; commit, if that can free anything; make a chunk;
- * -ENOSPC.
+ * remove empty groups of the other kind; wait for what running operations give back; -ENOSPC.
  * Lock: the space mutex for each look; nothing is held while reading or committing.
  */
 #include <errno.h>
@@ -18,6 +18,10 @@
 
 #define RECLAIM_TRIES 2
 #define CHUNK_TRIES 4
+#define REMOVAL_TRIES 4
+#define OTHERS_WAIT_MS 20
+#define ORDINARY_WAITS 8
+#define RELEASE_WAITS 400
 #define REF_ITEM_BYTES 512u /* what a reference may add to the trees, half-empty leaves included */
 #define REF_NODES 3u        /* nodes that applying one may copy */
 
@@ -97,29 +101,57 @@ static bool worth_reclaiming(struct fs *fs, enum space_kind kind)
 	       (kind == SPACE_METADATA && s->info[kind].promised > 0);
 }
 
+/* How often each way was tried. */
+struct attempts {
+	int reclaims, chunks, removals, waits;
+	int waits_max;
+};
+
+/* Operations that run now promise more than they use: what they give back may do. False: there is
+ * none, or it was waited for often enough. */
+static bool wait_for_others(struct space *s, struct attempts *tried)
+{
+	MUTEX_SCOPE(&s->lock);
+	if (s->info[SPACE_METADATA].promised == 0 || tried->waits++ >= tried->waits_max)
+		return false;
+	s->waiters++;
+	(void)cond_timedwait_ms(&s->changed, &s->lock, OTHERS_WAIT_MS);
+	s->waiters--;
+	if (tried->waits % 4 == 0)
+		tried->reclaims--;
+	return true;
+}
+
 /* One step towards space: 1 try again, 0 nothing is left to do, negative errno. */
-static int make_space(struct fs *fs, enum space_kind kind, int *reclaims, int *chunks)
+static int make_space(struct fs *fs, enum space_kind kind, struct attempts *tried)
 {
 	u64 made = space_chunk_count(fs->space, kind);
 	int r;
 
-	if (*reclaims < RECLAIM_TRIES && worth_reclaiming(fs, kind)) {
-		(*reclaims)++;
+	if (tried->reclaims < RECLAIM_TRIES && worth_reclaiming(fs, kind)) {
+		tried->reclaims++;
 		r = trans_reclaim(fs);
 		return r < 0 ? r : 1;
 	}
-	if (*chunks < CHUNK_TRIES) {
-		(*chunks)++;
+	if (tried->chunks < CHUNK_TRIES) {
+		tried->chunks++;
 		r = chunk_alloc(fs, kind, made);
 		if (r != -ENOSPC)
 			return r < 0 ? r : 1;
 	}
-	return 0;
+	if (tried->removals++ < REMOVAL_TRIES) {
+		r = space_remove_unused(fs, kind);
+		tried->chunks = r > 0 ? 0 : tried->chunks;
+		if (r != 0)
+			return r;
+	}
+	return kind == SPACE_METADATA && wait_for_others(fs->space, tried);
 }
 
 static int promise_meta(struct fs *fs, u64 bytes, bool release)
 {
-	int reclaims = 0, chunks = 0, r;
+	struct attempts tried = {.waits_max = release ? RELEASE_WAITS : ORDINARY_WAITS};
+	int r;
 
 	for (;;) {
 		enum fit fit = try_promise(fs, bytes, release, false);
@@ -133,7 +165,7 @@ static int promise_meta(struct fs *fs, u64 bytes, bool release)
 			continue;
 		if (fit == TIGHT && try_promise(fs, bytes, release, true) != FULL)
 			return 0;
-		r = make_space(fs, SPACE_METADATA, &reclaims, &chunks);
+		r = make_space(fs, SPACE_METADATA, &tried);
 		if (r <= 0)
 			return r < 0 ? r : -ENOSPC;
 	}
@@ -157,6 +189,8 @@ static void unpromise(struct fs *fs, enum space_kind kind, u64 bytes)
 
 	MUTEX_SCOPE(&fs->space->lock);
 	info->promised -= MIN(bytes, info->promised);
+	if (fs->space->waiters)
+		cond_broadcast(&fs->space->changed);
 }
 
 void space_release_meta(struct fs *fs, struct meta_rsv *rsv)
@@ -179,11 +213,11 @@ static bool try_promise_data(struct space *s, u64 bytes)
 }
 
 /* New chunks before commits: pinned data is not worth a commit as long as the device has room. */
-static int make_data_space(struct fs *fs, int *reclaims, bool *full)
+static int make_data_space(struct fs *fs, struct attempts *tried)
 {
-	int r = 0;
+	int r;
 
-	if (!*full) {
+	if (tried->chunks == 0) {
 		r = chunk_alloc(fs, SPACE_DATA, space_chunk_count(fs->space, SPACE_DATA));
 		if (r != -ENOSPC)
 			return r < 0 ? r : 1;
@@ -191,26 +225,29 @@ static int make_data_space(struct fs *fs, int *reclaims, bool *full)
 		r = group_load_another(fs, SPACE_METADATA);
 		if (r != 0)
 			return r;
-		*full = true;
+		tried->chunks = 1;
 	}
-	if (*reclaims >= RECLAIM_TRIES)
-		return 0;
-	(*reclaims)++;
-	*full = false;
 	/* Promised metadata may be what keeps a data chunk from being made. */
-	if (!worth_reclaiming(fs, SPACE_DATA) && !worth_reclaiming(fs, SPACE_METADATA))
+	if (tried->reclaims < RECLAIM_TRIES &&
+	    (worth_reclaiming(fs, SPACE_DATA) || worth_reclaiming(fs, SPACE_METADATA))) {
+		tried->reclaims++;
+		tried->chunks = 0;
+		r = trans_reclaim(fs);
+		return r < 0 ? r : 1;
+	}
+	if (tried->removals++ >= REMOVAL_TRIES)
 		return 0;
-	r = trans_reclaim(fs);
-	return r < 0 ? r : 1;
+	tried->chunks = 0;
+	return space_remove_unused(fs, SPACE_DATA);
 }
 
 int space_reserve_data(struct fs *fs, u64 bytes)
 {
-	int reclaims = 0, r = SP_FAIL("al.data");
-	bool full = false;
+	struct attempts tried = {0};
+	int r = SP_FAIL("al.data");
 
 	while (r >= 0 && !try_promise_data(fs->space, bytes)) {
-		r = make_data_space(fs, &reclaims, &full);
+		r = make_data_space(fs, &tried);
 		if (r == 0)
 			return -ENOSPC;
 	}
@@ -241,13 +278,13 @@ static int covered(struct fs *fs, enum space_kind kind)
 
 int space_cover_promises(struct fs *fs, enum space_kind kind)
 {
-	int reclaims = 0, chunks = 0;
+	struct attempts tried = {0};
 
 	while (!covered(fs, kind)) {
 		int r = kind == SPACE_DATA ? 0 : group_load_another(fs, kind);
 
 		if (r == 0)
-			r = make_space(fs, kind, &reclaims, &chunks);
+			r = make_space(fs, kind, &tried);
 		if (r <= 0)
 			return r < 0 ? r : -ENOSPC;
 	}

@@ -52,7 +52,9 @@ struct space {
 	TAILQ_HEAD(, block_group) pending;
 	TAILQ_HEAD(, block_group) dirty;
 	SLIST_HEAD(, removed_chunk) removed;
-	bool writing_items; /* a commit writes group items */
+	bool writing_items;   /* a commit writes group items */
+	unsigned waiters;     /* for promises to be given back */
+	bool removing_unused; /* space_remove_unused() runs */
 	u64 global_reserve;
 	u64 tree_bytes; /* of the trees that a commit changes by itself */
 	u64 raw_room;   /* device bytes in no chunk, as chunks could use them */
@@ -131,6 +133,12 @@ _must_check_ int chunk_sys_array_rebuild(struct fs *fs, u64 without);
 
 _must_check_ int group_item_insert(struct trans *trans, struct block_group *bg);
 _must_check_ int group_item_delete(struct trans *trans, struct block_group *bg);
+
+/* ---- group_unused.c ---- */
+
+/* Removes empty groups of kinds other than @wanted, durably: 1 if there were any, 0, or negative
+ * errno. Reads and commits; holds and takes no promise of the caller's. */
+_must_check_ int space_remove_unused(struct fs *fs, enum space_kind wanted);
 
 /* ---- reservation.c ---- */
 
