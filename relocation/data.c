@@ -25,7 +25,7 @@
 
 #define BATCH_BYTES MIB(32)
 #define BATCH_REFS 2048u
-#define FIRST_ITEMS 512u
+#define SPARE_NODES 64u /* interior nodes above a batch's leaves */
 
 /* ---- who points to an extent ---- */
 
@@ -186,40 +186,44 @@ static int build(struct graph *g, struct extent_batch *batch)
 	return r < 0 ? r : graph_close(g);
 }
 
-/* 1: more items are needed than were reserved, *items says how many; nothing was changed. */
-static int try_switch(struct extent_batch *batch, unsigned *items)
+/* What the switch may make anew: the graph's nodes and, for each extent, checksum leaves. */
+static size_t nodes_needed(const struct graph *g, const struct extent_batch *batch)
+{
+	return g->count + 2 * batch->count;
+}
+
+/* 1: more nodes are needed than were reserved, *nodes says how many; nothing was changed. */
+static int try_switch(struct extent_batch *batch, size_t *nodes)
 {
 	_cleanup_graph_ struct graph g = {};
 	struct trans trans;
 	bool fits;
-	int r = trans_exclusive_begin(batch->fs, *items, &trans);
+	int r = trans_exclusive_begin(batch->fs, graph_items(*nodes), &trans);
 	int end;
 
 	if (r < 0)
 		return r;
 	graph_init(&g, batch->fs, trans.transid, new_place, batch);
 	r = build(&g, batch);
-	fits = g.count + 2 * batch->count <= *items;
+	fits = nodes_needed(&g, batch) <= *nodes;
 	if (r == 0 && fits)
 		r = apply(&g, &trans, batch);
 	SP("rl.commit", .transid = trans.transid);
 	end = trans_exclusive_end(&trans, r == 0 && fits);
 	if (r < 0 || end < 0)
 		return r < 0 ? r : end;
-	if (fits)
-		return 0;
-	*items = (unsigned)(g.count + 2 * batch->count) * 2;
-	return 1;
+	*nodes = nodes_needed(&g, batch) + SPARE_NODES;
+	return !fits;
 }
 
 static int switch_batch(struct extent_batch *batch)
 {
-	unsigned items = FIRST_ITEMS + 3 * (unsigned)batch->count;
+	size_t nodes = SPARE_NODES + 3 * batch->count;
 	int r;
 
 	SP("rl.switch_pre");
 	do
-		r = try_switch(batch, &items);
+		r = try_switch(batch, &nodes);
 	while (r == 1);
 	SP("rl.committed");
 	return r;

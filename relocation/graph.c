@@ -184,3 +184,8 @@ int graph_close(struct graph *g)
 	}
 	return 0;
 }
+
+unsigned graph_items(size_t nodes)
+{
+	return (unsigned)(nodes / 8 + 1); /* an item is worth 8 nodes or more: reservation.h */
+}

@@ -3,9 +3,9 @@
  *
  * Moving a node, or changing a file extent in a leaf, changes its address, so every node that
  * points to it must be rewritten, too, up to the root nodes. The graph is that closure: each
- * distinct node once, however many trees share it. Each copy gets exactly the references that its
- * original had, so sharing is kept as it is, and carries the RELOC header flag, which tells the
- * kernel not to take a young node for an unshared one.
+ * distinct node once, however many trees share it. Each copy gets exactly the references and the
+ * generation that its original had, so sharing is kept as it is, and known as before. (The header
+ * flag RELOC is no way to say it: `btrfs check` wants full backrefs wherever it stands.)
  *
  * Used inside an exclusive section: nobody else changes trees; readers walk old nodes until the
  * new root nodes are in place. graph_close() only reads. graph_apply() changes things: a failure
@@ -67,6 +67,9 @@ _must_check_ int graph_close(struct graph *g);
 
 /* Writes all nodes of the closed graph anew and hangs them into their trees. */
 _must_check_ int graph_apply(struct graph *g, struct trans *trans);
+
+/* Reservation items for @nodes new nodes: an item stands for a path that is copied and split. */
+unsigned graph_items(size_t nodes);
 
 /* The holder that @ref becomes when its parent has moved; @ref itself if it has none. */
 _must_check_ int graph_map_ref(struct graph *g, const struct ref *ref, struct ref *ret);

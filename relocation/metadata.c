@@ -22,8 +22,9 @@
 #include "relocation/data.h"
 #include "relocation/graph.h"
 
-#define BATCH_NODES 1024u
-#define FIRST_ITEMS 1536u
+#define BATCH_NODES 512u
+#define BATCH_NODES_MIN 16u
+#define SPARE_NODES 64u /* interior nodes above the batch's */
 
 struct node_place {
 	u64 logical;
@@ -34,6 +35,7 @@ struct node_batch {
 	struct fs *fs;
 	struct node_place v[BATCH_NODES];
 	unsigned count;
+	unsigned limit; /* fewer when space is short */
 	u64 next;
 	/* nodes of unshared trees, found by the graph's builder */
 	struct extent_buffer *global[BATCH_NODES];
@@ -46,7 +48,7 @@ static int collect(void *ctx, const struct extent_info *info)
 
 	if (!(info->flags & BTRFS_EXTENT_FLAG_TREE_BLOCK))
 		return -EUCLEAN;
-	if (b->count == BATCH_NODES)
+	if (b->count == b->limit)
 		return 1;
 	b->v[b->count++] = (struct node_place){ info->logical, info->level };
 	b->next = info->logical + info->length;
@@ -118,65 +120,81 @@ static int apply(struct node_batch *b, struct graph *g, struct trans *trans)
 	return r;
 }
 
-/* 1: more items are needed than were reserved, *items says how many; nothing was changed. */
-static int try_move(struct node_batch *b, unsigned *items)
+/* 1: more nodes are needed than were reserved, *nodes says how many; nothing was changed. */
+static int try_move(struct node_batch *b, size_t *nodes)
 {
 	_cleanup_graph_ struct graph g = {};
 	struct trans trans;
 	size_t need;
-	int r = trans_exclusive_begin(b->fs, *items, &trans);
+	bool fits;
+	int r = trans_exclusive_begin(b->fs, graph_items(*nodes), &trans);
 	int end;
 
 	if (r < 0)
 		return r;
 	graph_init(&g, b->fs, trans.transid, NULL, NULL);
 	r = build(b, &g);
-	need = g.count + b->global_count;
-	if (r == 0 && need <= *items)
+	/* copying a global tree's node copies those above it */
+	need = g.count + (NODE_LEVEL_MAX / 2) * (size_t)b->global_count;
+	fits = need <= *nodes;
+	if (r == 0 && fits)
 		r = apply(b, &g, &trans);
 	drop_globals(b);
 	SP("rl.commit", .transid = trans.transid);
-	end = trans_exclusive_end(&trans, r == 0 && need <= *items);
+	end = trans_exclusive_end(&trans, r == 0 && fits);
 	if (r < 0 || end < 0)
 		return r < 0 ? r : end;
-	if (need <= *items)
-		return 0;
-	*items = (unsigned)need * 2;
-	return 1;
+	*nodes = need + SPARE_NODES;
+	return !fits;
 }
 
 static int move_batch(struct node_batch *b)
 {
-	unsigned items = FIRST_ITEMS;
+	size_t nodes = SPARE_NODES + b->count;
 	int r;
 
 	SP("rl.switch_pre");
 	do
-		r = try_move(b, &items);
+		r = try_move(b, &nodes);
 	while (r == 1);
 	SP("rl.committed");
+	return r;
+}
+
+/* Collects from *at on and moves that; 1: there was nothing. */
+static int next_batch(struct node_batch *b, u64 *at, u64 end, u64 *moved)
+{
+	int r;
+
+	b->count = 0;
+	b->next = *at;
+	r = extent_scan(b->fs, *at, end, collect, b);
+	if (r < 0)
+		return r;
+	if (b->count == 0)
+		return 1;
+	r = move_batch(b);
+	if (r == -ENOSPC && b->limit > BATCH_NODES_MIN) {
+		b->limit /= 2;
+		return 0;
+	}
+	*at = b->next;
+	*moved += b->count;
 	return r;
 }
 
 int metadata_pass(struct fs *fs, struct block_group *bg, const struct stop_flag *stop, u64 *moved)
 {
 	_cleanup_free_ struct node_batch *b = calloc(1, sizeof(*b));
-	u64 end = bg->logical + bg->length;
+	u64 at = bg->logical;
 	int r = b ? 0 : -ENOMEM;
 
 	if (r < 0)
 		return r;
 	b->fs = fs;
-	b->next = bg->logical;
-	while (r >= 0) {
-		b->count = 0;
-		if (stop_asked(stop))
-			return -ECANCELED;
-		r = extent_scan(fs, b->next, end, collect, b);
-		if (r < 0 || b->count == 0)
-			break;
-		r = move_batch(b);
-		*moved += b->count;
-	}
+	b->limit = BATCH_NODES;
+	while (r == 0)
+		r = stop_asked(stop) ? -ECANCELED :
+				       next_batch(b, &at, bg->logical + bg->length, moved);
 	return r < 0 ? r : 0;
 }

@@ -35,7 +35,7 @@ static void edit_pointers(struct graph *g, struct extent_buffer *eb)
 		if (!child || !child->copy)
 			continue;
 		key = node_key(eb->data, slot);
-		node_set_ptr(eb->data, slot, &key, child->copy->logical, g->transid);
+		node_set_ptr(eb->data, slot, &key, child->copy->logical, child->copy->generation);
 	}
 }
 
@@ -86,21 +86,29 @@ static int edit_in_place(struct graph *g, struct graph_node *node)
 	return 0;
 }
 
+/* A copy keeps its generation: "not younger than the last snapshot" is how everybody, the kernel
+ * included, knows that a node may be shared. A root node is never shared, and its generation is
+ * the tree's. */
+static u64 copy_generation(const struct graph *g, const struct graph_node *node)
+{
+	return node->top_count ? g->transid : node->old->generation;
+}
+
 static int make_copy(struct graph *g, struct trans *trans, struct graph_node *node)
 {
+	u64 generation = copy_generation(g, node);
 	struct extent_buffer *copy;
 	u64 logical;
 	int r = space_alloc_tree_block(g->fs, false, &logical);
 
 	if (r < 0)
 		return r;
-	copy = eb_new(g->fs, logical, g->transid, node->old->owner, node->level);
+	copy = eb_new(g->fs, logical, generation, node->old->owner, node->level);
 	if (!copy)
 		return -ENOMEM;
 	memcpy(copy->data, node->old->data, g->fs->nodesize);
 	node_set_bytenr(copy->data, logical);
-	node_set_generation(copy->data, g->transid);
-	node_set_flags(copy->data, node_flags(copy->data) | BTRFS_HEADER_FLAG_RELOC);
+	node_set_generation(copy->data, generation);
 	edit(g, copy);
 	node->copy = copy;
 	node_cache_insert_new(copy);
@@ -137,8 +145,8 @@ static int move_refs(struct graph *g, struct trans *trans, struct graph_node *no
 
 		r = graph_map_ref(g, &held->ref, &ref);
 		if (r == 0 && i == 0) {
-			r = dref_add_new(trans, node->copy->logical, g->fs->nodesize, node->level,
-					 flags, &ref, &first);
+			r = dref_add_moved_node(trans, node->copy->logical, node->level, flags, &ref,
+						&first, node->copy->generation);
 			more--;
 		}
 		if (r == 0 && more)

@@ -22,6 +22,7 @@ struct dref_head {
 	bool create;
 	u64 flags_set;
 	struct key first_key; /* with create, of nodes */
+	u64 generation;       /* with create: what the item says; 0: the running transaction */
 	s64 total;            /* sum of the counts */
 	u32 nr, room;
 	struct ref_count *refs; /* sorted by ref_cmp, no zero counts */
@@ -57,6 +58,7 @@ struct dref_change {
 	bool create;
 	u64 flags_set;
 	const struct key *first_key;
+	u64 generation;
 	const struct ref *ref; /* NULL: flags only */
 	int count;
 };

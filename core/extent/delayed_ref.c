@@ -198,6 +198,8 @@ static struct dref_head *head_new(const struct dref_change *c)
 	head->level = c->level;
 	head->is_data = c->is_data;
 	head->create = c->create;
+	if (c->generation)
+		head->generation = c->generation;
 	if (c->first_key)
 		head->first_key = *c->first_key;
 	return head;
@@ -417,6 +419,20 @@ int dref_add_new(struct trans *trans, u64 logical, u64 len, u8 level, u64 extent
 						  .first_key = first_key,
 						  .ref = ref,
 						  .count = 1});
+}
+
+int dref_add_moved_node(struct trans *trans, u64 logical, u8 level, u64 extent_flags,
+			const struct ref *ref, const struct key *first_key, u64 generation)
+{
+	return queue_logged(trans, &(struct dref_change){.logical = logical,
+							 .len = trans->fs->nodesize,
+							 .level = level,
+							 .create = true,
+							 .flags_set = extent_flags,
+							 .first_key = first_key,
+							 .generation = generation,
+							 .ref = ref,
+							 .count = 1});
 }
 
 int dref_set_flags(struct trans *trans, u64 logical, u8 level, u64 extent_flags)

@@ -80,6 +80,12 @@ _must_check_ int dref_add(struct trans *trans, u64 logical, u64 len, u8 level, b
 _must_check_ int dref_add_new(struct trans *trans, u64 logical, u64 len, u8 level, u64 extent_flags,
 			      const struct ref *ref, const struct key *first_key);
 
+/* The same for a node that moved and kept its generation: the item says that generation, since
+ * scrub wants both to be equal. */
+_must_check_ int dref_add_moved_node(struct trans *trans, u64 logical, u8 level, u64 extent_flags,
+				     const struct ref *ref, const struct key *first_key,
+				     u64 generation);
+
 /* Sets flags (BTRFS_BLOCK_FLAG_FULL_BACKREF) in a node's extent item. */
 _must_check_ int dref_set_flags(struct trans *trans, u64 logical, u8 level, u64 extent_flags);
 

@@ -146,7 +146,7 @@ static int apply_create(struct apply *a, enum outcome *outcome)
 		return fault(head, "new, but no references are left");
 	*outcome = OUTCOME_ADDED;
 	a->keyed = 0;
-	extent_edit_init(&a->edit, &key, a->trans->transid, head->flags_set,
+	extent_edit_init(&a->edit, &key, head->generation ?: a->trans->transid, head->flags_set,
 			 info ? &head->first_key : NULL, head->level);
 	extent_edit_set_refs(&a->edit, (u64)head->total);
 	r = apply_refs(a);
