@@ -53,7 +53,8 @@ int tree_insert(struct trans *trans, struct root *root, const struct key *key, c
 
 	if (rc < 0)
 		return rc;
-	memcpy(path_data(&path), data, size);
+	if (size)
+		memcpy(path_data(&path), data, size);
 	return 0;
 }
 
