@@ -22,7 +22,7 @@ struct write_run {
 	struct file_state *st;
 	u64 start, end;
 	u64 pos;          /* done up to here */
-	u64 new_size;     /* the file grows to this as content arrives; 0: the size is set already */
+	u64 new_size;     /* the file grows to this as content arrives; 0: no growth */
 	u64 promised;     /* bytes of data reservation in hand */
 	bool promise_later; /* reserve when space is needed (direct); else all is promised */
 	bool dirty;       /* content lies in the dirty map: clean it as it arrives */
