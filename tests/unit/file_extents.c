@@ -199,8 +199,8 @@ static void random_op(void)
 static void run(u64 seed)
 {
 	u8 item[160] = {};
-	struct key before = KEY(INO, BTRFS_INODE_ITEM_KEY, 0);
-	struct key behind = KEY(INO + 1, BTRFS_INODE_ITEM_KEY, 0);
+	struct key before = KEY(INO, FX_ITEM_TYPE, 0);
+	struct key behind = KEY(INO + 1, FX_ITEM_TYPE, 0);
 
 	memset(model, 0, sizeof(model));
 	memset(refs, 0, sizeof(refs));
