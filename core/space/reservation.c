@@ -22,6 +22,7 @@
 #define OTHERS_WAIT_MS 20
 #define ORDINARY_WAITS 8
 #define RELEASE_WAITS 400
+#define ALONE_WAITS 4
 #define REF_ITEM_BYTES 512u /* what a reference may add to the trees, half-empty leaves included */
 #define REF_NODES 3u        /* nodes that applying one may copy */
 
@@ -107,13 +108,18 @@ struct attempts {
 	int waits_max;
 };
 
-/* Operations that run now promise more than they use: what they give back may do. False: there is
- * none, or it was waited for often enough. */
+/* Operations that run now promise more than they use: what they give back may do. If there is none,
+ * the last one may have ended since the caller looked. False: waited often enough. */
 static bool wait_for_others(struct space *s, struct attempts *tried)
 {
 	MUTEX_SCOPE(&s->lock);
-	if (s->info[SPACE_METADATA].promised == 0 || tried->waits++ >= tried->waits_max)
+	if (tried->waits >= tried->waits_max)
 		return false;
+	if (s->info[SPACE_METADATA].promised == 0) {
+		tried->waits += ALONE_WAITS;
+		return true;
+	}
+	tried->waits++;
 	s->waiters++;
 	(void)cond_timedwait_ms(&s->changed, &s->lock, OTHERS_WAIT_MS);
 	s->waiters--;
