@@ -97,15 +97,14 @@ void op_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t off, struct fus
 		edge_touch_atime(e, inode);
 }
 
+/* After an O_SYNC write through its page cache the kernel sends FSYNC; after a direct one not. */
 static u32 write_flags(int flags)
 {
-	u32 f = flags & O_DIRECT ? FILE_DIRECT : 0;
-
+	if (!(flags & O_DIRECT))
+		return 0;
 	if ((flags & O_SYNC) == O_SYNC)
-		f |= FILE_SYNC;
-	else if (flags & O_DSYNC)
-		f |= FILE_DSYNC;
-	return f;
+		return FILE_DIRECT | FILE_SYNC;
+	return flags & O_DSYNC ? FILE_DIRECT | FILE_DSYNC : FILE_DIRECT;
 }
 
 void op_write(fuse_req_t req, fuse_ino_t node, const char *data, size_t size, off_t off,
