@@ -23,6 +23,7 @@
 #include "core/super.h"
 #include "core/trans/epoch.h"
 #include "core/trans/trans_mgr.h"
+#include "core/tree/item.h"
 #include "core/tree/node_cache.h"
 #include "core/tree/root.h"
 #include "disk/base/log.h"
@@ -94,6 +95,20 @@ static int settle_round(struct trans *trans, size_t *roots_seen)
 	return groups || moved || *roots_seen != before || delayed_refs_count(trans->fs);
 }
 
+/* The superblock's generation is that of the root tree's top node: whoever mounts compares them. So
+ * a commit in which no root item changed renews that node all the same. */
+static int renew_root_tree(struct trans *trans)
+{
+	struct root *root = trans->fs->tree_root;
+	struct key first = KEY_MIN;
+	int r;
+
+	if (root->node->generation == trans->transid)
+		return 0;
+	r = tree_cow_node(trans, root, &first, root->node->level, 0);
+	return r > 0 ? -EUCLEAN : r;
+}
+
 static int settle(struct trans *trans)
 {
 	size_t roots_seen = 0;
@@ -101,6 +116,8 @@ static int settle(struct trans *trans)
 
 	SP("tx.delrefs", .transid = trans->transid);
 	r = inodes_write_dirty(trans);
+	if (r == 0)
+		r = renew_root_tree(trans);
 	for (int round = 0; r == 0; round++) {
 		r = settle_round(trans, &roots_seen);
 		if (r == 0)
