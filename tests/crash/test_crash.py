@@ -86,27 +86,3 @@ def test_a_missing_flush_is_found(recorded, build, which):
         done, failures = campaign.judge_states(judge_of(build, recorded, ours=False), recorded.promises, log, recorded.base,
                                                recorded.scratch, 60, seed=index, stop_at_first=True, start=start, stop=stop)
         assert failures, f"the flush {which} (event {index}) was deleted and none of {len(done)} states is bad"
-
-
-@pytest.mark.parametrize("guard,row", [("copy_flush", 18), ("pin", 19)])
-def test_guard_off_is_found(build, scratch, guard, row):
-    """RACES rows 18 and 19 with their guard off: some crash state has to be bad."""
-    image = images.make(os.path.join(scratch, "img"), 512)
-    base = images.copy(image, os.path.join(scratch, "base"))
-    log_path = os.path.join(scratch, "log")
-    promises = campaign.Promises(log_path)
-    subject = Subject("btrfuse", build)
-    try:
-        m = subject.mount(image, env={"BTRFUSE_RECORD": log_path}, hooks=True)
-        m.hooks.guard(guard, False)
-        try:
-            campaign.run_workload(m.path, promises, row)
-        except (OSError, AssertionError):
-            pass                   # a file system that broke while it ran is found out, too
-        m.kill()
-    finally:
-        subject.close_all()
-    recorded = SimpleNamespace(log=recorder.Log(log_path), base=base, promises=promises, scratch=scratch)
-    done, failures = campaign.judge_states(judge_of(build, recorded, ours=False), promises, recorded.log, base, scratch, 300,
-                                           seed=row, stop_at_first=True)
-    assert failures, f"guard {guard} is off and none of {len(done)} states is bad"
