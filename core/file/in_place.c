@@ -166,7 +166,9 @@ s64 write_in_place(struct write_run *run, u64 *ret_cow)
 	*ret_cow = p.end - p.start;
 	if (r == 0)
 		return 0;
-	SP("wr.token", PLACE_KEYS(run, &p));
 	r = place_private(run, &p);
-	return r <= 0 ? r : place_write(run, &p);
+	if (r <= 0)
+		return r;
+	SP("wr.token", PLACE_KEYS(run, &p)); /* decided, token in hand, nothing written yet */
+	return place_write(run, &p);
 }
