@@ -27,8 +27,10 @@ def test_row_02(subject, image_cache, scratch, guard):
         race.release("rl.drained")
     else:
         race.must_park("rl.drained")
+        race.arm("rl.committed")
         race.release("rl.drained")
-        race.relocation.join(8)
+        race.must_park("rl.committed")      # the copy has one half, and is what the file points to
+        race.release("rl.committed")
         race.release("wr.io_mid")
 
     writer.end()
