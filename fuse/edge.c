@@ -226,5 +226,6 @@ const struct fuse_lowlevel_ops edge_ops = {
 	.fsync = op_fsync,
 	.fallocate = op_fallocate,
 	.lseek = op_lseek,
+	.copy_file_range = op_copy_file_range,
 	.ioctl = op_ioctl,
 };

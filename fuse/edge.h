@@ -134,6 +134,9 @@ void op_write(fuse_req_t req, fuse_ino_t node, const char *data, size_t size, of
 void op_fsync(fuse_req_t req, fuse_ino_t node, int datasync, struct fuse_file_info *fi);
 void op_fallocate(fuse_req_t req, fuse_ino_t node, int mode, off_t off, off_t len,
 		  struct fuse_file_info *fi);
+void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t off, struct fuse_file_info *from_fi,
+			fuse_ino_t into, off_t to, struct fuse_file_info *into_fi, size_t len,
+			int flags);
 void op_lseek(fuse_req_t req, fuse_ino_t node, off_t off, int whence, struct fuse_file_info *fi);
 
 void op_ioctl(fuse_req_t req, fuse_ino_t node, unsigned cmd, void *arg,

@@ -12,6 +12,9 @@
 #include "fuse/edge.h"
 #include "fuse/request.h"
 
+/* The reply has 32 bits for the length. */
+#define COPY_RANGE_MAX ((size_t)(GIB(4) - KIB(4)))
+
 /* Immutable and append-only files, as open(2) refuses them; the VFS does not know these flags. */
 static int check_open(struct inode *inode, int flags)
 {
@@ -147,4 +150,20 @@ void op_lseek(fuse_req_t req, fuse_ino_t node, off_t off, int whence, struct fus
 		edge_reply(req, (int)at);
 	else
 		fuse_reply_lseek(req, at);
+}
+
+/* The kernel has written back its own pages of both and drops the target's afterwards. */
+void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t off, struct fuse_file_info *from_fi,
+			fuse_ino_t into, off_t to, struct fuse_file_info *into_fi, size_t len,
+			int flags)
+{
+	struct inode *src = edge_handle(from_fi)->inode, *dst = edge_handle(into_fi)->inode;
+	s64 n = attr_kill_priv(dst, true);
+
+	if (n == 0)
+		n = file_copy_range(src, (u64)off, dst, (u64)to, MIN(len, COPY_RANGE_MAX));
+	if (n < 0)
+		edge_reply(req, (int)n);
+	else
+		fuse_reply_write(req, (size_t)n);
 }

@@ -5,7 +5,8 @@
  * Both write back what is dirty first and then work on the mapping with the range held
  * exclusively. Preallocation promises all the space before it takes any; it fills holes only.
  * Punching zeroes the partial sectors at its ends as content and drops the rest, some items in
- * each transaction: every state in between is a file with a smaller hole.
+ * each transaction: every state in between is a file with a smaller hole. Zeroing a range is both,
+ * with all the space promised before the first byte goes.
  */
 #include <linux/falloc.h>
 
@@ -206,6 +207,24 @@ static int punch(struct inode *inode, struct file_state *st, u64 off, u64 end)
 	return r < 0 ? r : file_written(inode, 0);
 }
 
+static int zero_range(struct inode *inode, struct file_state *st, u64 off, u64 len, bool keep_size)
+{
+	u64 ss = inode->fs->sectorsize, end = off + len, size = inode_size(inode);
+	u64 first = ALIGN_DOWN(off, ss), last = ALIGN_UP(end, ss), promised = last - first;
+	int r = space_reserve_data(inode->fs, promised);
+
+	if (r < 0)
+		return r;
+	if (end > size)
+		r = keep_size ? file_zero_end(inode, st, size) : file_expand(inode, st, size, end);
+	if (r == 0)
+		r = punch(inode, st, off, end);
+	if (r == 0)
+		r = prealloc_holes(inode, first, last, &promised);
+	space_release_data(inode->fs, promised);
+	return r < 0 ? r : file_written(inode, keep_size ? 0 : end);
+}
+
 static int fallocate_locked(struct inode *inode, int mode, u64 off, u64 len)
 {
 	struct file_state *st = file_state_get(inode);
@@ -222,6 +241,8 @@ static int fallocate_locked(struct inode *inode, int mode, u64 off, u64 len)
 	range_lock(&st->ranges, &range, start, ALIGN_UP(off + len, ss), true);
 	if (mode & FALLOC_FL_PUNCH_HOLE)
 		return punch(inode, st, off, off + len);
+	if (mode & FALLOC_FL_ZERO_RANGE)
+		return zero_range(inode, st, off, len, mode & FALLOC_FL_KEEP_SIZE);
 	return allocate(inode, st, off, len, mode & FALLOC_FL_KEEP_SIZE);
 }
 
@@ -229,8 +250,8 @@ int file_fallocate(struct inode *inode, int mode, u64 off, u64 len)
 {
 	int r;
 
-	if (mode && mode != FALLOC_FL_KEEP_SIZE &&
-	    mode != (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE))
+	if ((mode & ~FALLOC_FL_KEEP_SIZE) && mode != (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE) &&
+	    (mode & ~FALLOC_FL_KEEP_SIZE) != FALLOC_FL_ZERO_RANGE)
 		return -EOPNOTSUPP;
 	if (!len)
 		return -EINVAL;

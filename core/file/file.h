@@ -54,11 +54,21 @@ _must_check_ int file_flush_all(struct fs *fs);
 _must_check_ int file_truncate(struct inode *inode, u64 size);
 _must_check_ int file_truncate_locked(struct inode *inode, u64 size);
 
-/* @mode: 0, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE. Others -EOPNOTSUPP. */
+/* @mode: 0, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, FALLOC_FL_ZERO_RANGE with
+ * or without FALLOC_FL_KEEP_SIZE. Others -EOPNOTSUPP. */
 _must_check_ int file_fallocate(struct inode *inode, int mode, u64 off, u64 len);
 
 /* @whence SEEK_DATA or SEEK_HOLE. The offset, -ENXIO, -EINVAL. Preallocated space is a hole. */
 _must_check_ s64 file_seek(struct inode *inode, u64 off, int whence);
+
+/* [off, off + len) of @src appears at @to of @dst, which grows if need be, by sharing extents: bytes
+ * done (less at @src's end or where a partial sector begins). -EOPNOTSUPP: nothing can be shared
+ * (unaligned, inline, one checksummed and one not). Different ranges if it is one file. Locks both
+ * inodes; the caller holds none. */
+_must_check_ s64 file_clone(struct inode *src, u64 off, struct inode *dst, u64 to, u64 len);
+
+/* copy_file_range(2): shares what it can, else copies up to 16 MiB. */
+_must_check_ s64 file_copy_range(struct inode *src, u64 off, struct inode *dst, u64 to, u64 len);
 
 /* The size that the inode item may show on disk: never beyond data that is not there yet. Any
  * lock below RANK_FILE_DIRTY's level may NOT be held, except a tree's: it takes leaf mutexes only
