@@ -71,6 +71,17 @@ int caller_write(fuse_req_t req, u64 address, const void *data, size_t len)
 	return (size_t)n == len ? 0 : -EFAULT;
 }
 
+int caller_read(fuse_req_t req, u64 address, void *data, size_t len)
+{
+	struct iovec local = {.iov_base = data, .iov_len = len};
+	struct iovec remote = {.iov_base = (void *)(uintptr_t)address, .iov_len = len};
+	ssize_t n = process_vm_readv(fuse_req_ctx(req)->pid, &local, 1, &remote, 1, 0);
+
+	if (n < 0)
+		return errno == ESRCH ? -EPERM : -errno;
+	return (size_t)n == len ? 0 : -EFAULT;
+}
+
 int caller_take_fd(fuse_req_t req, int fd)
 {
 	/* What a request carries is a thread's number. */

@@ -17,6 +17,9 @@ bool caller_may_administrate(fuse_req_t req);
  * no lock is held (the page may be one of our own mount). -EPERM, -EFAULT. */
 _must_check_ int caller_write(fuse_req_t req, u64 address, const void *data, size_t len);
 
+/* The other way, for ioctls whose number hides that they have input. */
+_must_check_ int caller_read(fuse_req_t req, u64 address, void *data, size_t len);
+
 /* Our own copy of the caller's descriptor @fd. -EPERM: we may not reach the caller. */
 _must_check_ int caller_take_fd(fuse_req_t req, int fd);
 

@@ -5,6 +5,8 @@
  */
 #include "fuse/edge.h"
 
+#include <sys/sysmacros.h>
+
 #include <stdatomic.h>
 #include <unistd.h>
 
@@ -63,6 +65,37 @@ void edge_stat(struct edge *e, struct inode *inode, struct stat *ret)
 	};
 	ret->st_blocks = (blkcnt_t)((ALIGN_UP(a.nbytes, e->fs->sectorsize) +
 				     ALIGN_UP(unflushed, e->fs->sectorsize)) >> 9);
+}
+
+static struct statx_time statx_time(struct timespec t)
+{
+	return (struct statx_time){.sec = t.tv_sec, .nsec = (u32)t.tv_nsec};
+}
+
+int edge_statx(void *edge, u64 node, struct statx_reply *ret)
+{
+	_cleanup_inode_ struct inode *inode = NULL;
+	struct edge *e = edge;
+	struct inode_attr a;
+	struct stat st;
+	int err = edge_inode(e, node, &inode);
+
+	if (err)
+		return err;
+	edge_stat(e, inode, &st);
+	attr_get(inode, &a);
+	*ret = (struct statx_reply){
+		.valid_sec = (u64)EDGE_TIMEOUT_S,
+		.mask = STATX_BASIC_STATS | STATX_BTIME,
+		.blksize = (u32)st.st_blksize,
+		.nlink = (u32)st.st_nlink, .uid = st.st_uid, .gid = st.st_gid,
+		.mode = (u16)st.st_mode,
+		.ino = st.st_ino, .size = (u64)st.st_size, .blocks = (u64)st.st_blocks,
+		.atime = statx_time(a.atime), .btime = statx_time(a.otime),
+		.ctime = statx_time(a.ctime), .mtime = statx_time(a.mtime),
+		.rdev_major = major(st.st_rdev), .rdev_minor = minor(st.st_rdev),
+	};
+	return 0;
 }
 
 int edge_entry(struct edge *e, struct inode *inode, struct fuse_entry_param *ret)

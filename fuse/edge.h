@@ -16,6 +16,7 @@
 #include "core/inode/inode.h"
 #include "disk/base/lock.h"
 #include "fuse/node_table.h"
+#include "fuse/session.h"
 
 /* The one balance ioctl that waits for its answer. */
 struct balance_wait {
@@ -54,6 +55,7 @@ struct edge *edge_of(fuse_req_t req);
 
 /* For struct session_calls. */
 int edge_syncfs(void *edge);
+int edge_statx(void *edge, u64 node, struct statx_reply *ret);
 void edge_destroy(void *edge);
 
 /* The inode with a reference for the caller. -ESTALE, -EIO, ... */

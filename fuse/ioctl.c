@@ -59,6 +59,9 @@ static int ioctl_report(struct ioctl_call *c)
 	return 0;
 }
 
+/* FS_IOC_SHUTDOWN of <linux/fs.h> from 6.11 on, XFS_IOC_GOINGDOWN before: its input is read by us. */
+#define IOC_SHUTDOWN _IOR('X', 125, __u32)
+
 static const struct ioctl_entry {
 	unsigned cmd;
 	unsigned in, out; /* least sizes */
@@ -71,6 +74,8 @@ static const struct ioctl_entry {
 	{FS_IOC_FSSETXATTR, 28, 0, false, ioctl_set_xattr},
 	{FS_IOC_GETVERSION, 0, 4, false, ioctl_get_version},
 	{FS_IOC_GETFSLABEL, 0, 256, false, ioctl_get_label},
+	{FS_IOC_SETFSLABEL, 256, 0, true, ioctl_set_label},
+	{IOC_SHUTDOWN, 0, 0, true, ioctl_shutdown},
 	{BTRFS_IOC_SYNC, 0, 0, true, ioctl_sync},
 	{BTRFS_IOC_START_SYNC, 0, 8, true, ioctl_start_sync},
 	{BTRFS_IOC_WAIT_SYNC, 8, 0, true, ioctl_wait_sync},

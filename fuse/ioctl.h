@@ -31,7 +31,8 @@ typedef int ioctl_fn(struct ioctl_call *c);
 /* ioctl_balance.c */
 ioctl_fn ioctl_balance_v2, ioctl_balance_ctl, ioctl_balance_progress;
 /* ioctl_info.c */
-ioctl_fn ioctl_fs_info, ioctl_dev_info, ioctl_space_info, ioctl_get_label;
+ioctl_fn ioctl_fs_info, ioctl_dev_info, ioctl_space_info, ioctl_get_label, ioctl_set_label,
+	ioctl_shutdown;
 /* ioctl_inode.c */
 ioctl_fn ioctl_get_flags, ioctl_set_flags, ioctl_get_xattr, ioctl_set_xattr, ioctl_get_version;
 

@@ -121,3 +121,42 @@ int ioctl_get_label(struct ioctl_call *c)
 	c->out_len = sizeof(c->e->fs->super.label);
 	return 0;
 }
+
+/* The superblock changes with joins blocked, and is written by the commit that ends the section. */
+int ioctl_set_label(struct ioctl_call *c)
+{
+	struct fs *fs = c->e->fs;
+	struct trans trans;
+	size_t len = strnlen(c->in, BTRFS_LABEL_SIZE);
+	int err;
+
+	if (len == BTRFS_LABEL_SIZE)
+		return -EINVAL;
+	err = trans_exclusive_begin(fs, 1, &trans);
+	if (err)
+		return err;
+	memset(fs->super.label, 0, sizeof(fs->super.label));
+	memcpy(fs->super.label, c->in, len);
+	return trans_exclusive_end(&trans, true);
+}
+
+/* FS_IOC_SHUTDOWN: how much is still to reach the device. */
+enum going_down { GOING_DOWN_FULL_SYNC, GOING_DOWN_LOG_FLUSH, GOING_DOWN_NO_LOG_FLUSH };
+
+int ioctl_shutdown(struct ioctl_call *c)
+{
+	struct fs *fs = c->e->fs;
+	u32 how;
+	int err = caller_read(c->req, c->arg, &how, sizeof(how));
+
+	if (err)
+		return err;
+	if (how > GOING_DOWN_NO_LOG_FLUSH)
+		return -EINVAL;
+	if (how == GOING_DOWN_FULL_SYNC)
+		err = fs_sync(fs);
+	else if (how == GOING_DOWN_LOG_FLUSH)
+		err = trans_commit(fs);
+	fs_abort(fs, -EIO, "shutdown by ioctl");
+	return err;
+}

@@ -218,7 +218,7 @@ static int serve(struct mount *m, struct reason *why)
 		.fd = m->fd,
 		.threads = m->opt.threads,
 		.ops = &edge_ops,
-		.calls = {.syncfs = edge_syncfs, .destroy = edge_destroy},
+		.calls = {.syncfs = edge_syncfs, .statx = edge_statx, .destroy = edge_destroy},
 		.user = &m->edge,
 	};
 	int err = session_create(&params, &m->session);

@@ -5,6 +5,7 @@
  */
 #include "core/inode/namei.h"
 #include "fuse/edge.h"
+#include "fuse/request.h"
 
 static struct cred cred_of(fuse_req_t req)
 {
@@ -47,14 +48,26 @@ void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const cha
 	edge_reply_entry(req, err, inode);
 }
 
-/* The kernel has looked the name up and found nothing, and holds the directory's lock. */
+static int make_nameless(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct inode **ret)
+{
+	const struct cred cred = cred_of(req);
+	_cleanup_inode_ struct inode *dir = NULL;
+	int err = edge_inode(edge_of(req), parent, &dir);
+
+	return err ? err : namei_tmpfile(dir, mode, &cred, ret);
+}
+
+/* The kernel has looked the name up and found nothing, and holds the directory's lock. O_TMPFILE
+ * comes here, too. */
 void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 	       struct fuse_file_info *fi)
 {
 	_cleanup_inode_ struct inode *inode = NULL;
 	struct edge *e = edge_of(req);
 	struct fuse_entry_param entry;
-	int err = make(req, parent, name, S_IFREG | (mode & 07777), 0, NULL, &inode);
+	int err = request_now.tmpfile ?
+			  make_nameless(req, parent, mode, &inode) :
+			  make(req, parent, name, S_IFREG | (mode & 07777), 0, NULL, &inode);
 
 	if (!err)
 		err = edge_entry(e, inode, &entry);
@@ -115,6 +128,7 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
 {
 	_cleanup_inode_ struct inode *from = NULL;
 	_cleanup_inode_ struct inode *to = NULL;
+	const struct cred cred = cred_of(req);
 	struct inode *gone = NULL;
 	struct edge *e = edge_of(req);
 	int err = edge_inode(e, parent, &from);
@@ -122,7 +136,8 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
 	if (!err)
 		err = edge_inode(e, new_parent, &to);
 	if (!err)
-		err = namei_rename(from, name_of(name), to, name_of(new_name), flags, &gone);
+		err = namei_rename(from, name_of(name), to, name_of(new_name), flags, &cred,
+				   &gone);
 	edge_reply(req, err);
 	edge_put_gone(e, gone);
 }

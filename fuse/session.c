@@ -34,6 +34,7 @@
 
 /* From <linux/fuse.h> of newer kernels than Debian 12 has headers for. */
 #define INIT_DIRECT_IO_ALLOW_MMAP (1ULL << 36)
+#define OPCODE_STATX 52
 
 __thread struct request request_now;
 
@@ -141,11 +142,14 @@ static ssize_t session_read(int fd, void *buf, size_t len, void *user)
 	return read(fd, buf, len);
 }
 
-static void reply_raw(struct session *s, u64 unique, int err)
+/* @data goes along unless @err says no. */
+static void reply_raw(struct session *s, u64 unique, int err, void *data, size_t len)
 {
-	struct fuse_out_header h = {.len = sizeof(h), .error = err, .unique = unique};
+	struct fuse_out_header h = {.error = err, .unique = unique};
+	struct iovec iov[2] = {{&h, sizeof(h)}, {data, err ? 0 : len}};
 
-	if (write(s->p.fd, &h, sizeof(h)) < 0 && errno != ENOENT)
+	h.len = (u32)(sizeof(h) + iov[1].iov_len);
+	if (writev(s->p.fd, iov, 2) < 0 && errno != ENOENT)
 		log_fault("fuse: answer to request %llu not taken: %s", (unsigned long long)unique,
 			  strerror(errno));
 }
@@ -191,6 +195,7 @@ static void request_note(struct session *s, const struct fuse_in_header *h, size
 	request_now.unique = h->unique;
 	request_now.opcode = h->opcode;
 	request_now.kill_suidgid = false;
+	request_now.tmpfile = false;
 	request_now.open_flags = 0;
 	if (h->opcode == FUSE_WRITE && body >= sizeof(*in.write))
 		request_now.kill_suidgid = in.write->write_flags & FUSE_WRITE_KILL_SUIDGID;
@@ -228,6 +233,29 @@ static void call_destroy(struct session *s, const struct thread *self)
 	s->p.calls.destroy(s->p.user);
 }
 
+/* What libfuse 3.14 does not know; true: answered here. */
+static bool serve_unknown(struct session *s, struct fuse_in_header *h)
+{
+	struct statx_reply reply = {};
+	int err;
+
+	switch (h->opcode) {
+	case FUSE_SYNCFS:
+		reply_raw(s, h->unique, s->p.calls.syncfs(s->p.user), NULL, 0);
+		return true;
+	case OPCODE_STATX:
+		err = s->p.calls.statx(s->p.user, h->nodeid, &reply);
+		reply_raw(s, h->unique, err, &reply, sizeof(reply));
+		return true;
+	case FUSE_TMPFILE: /* has the form of a CREATE, and of its answer */
+		request_now.tmpfile = true;
+		h->opcode = FUSE_CREATE;
+		return false;
+	default:
+		return false;
+	}
+}
+
 static void request_serve(struct thread *t, void *msg, size_t len)
 {
 	struct fuse_in_header *h = msg;
@@ -238,14 +266,12 @@ static void request_serve(struct thread *t, void *msg, size_t len)
 	buf.size = s->setxattr_ext ? setxattr_shorten(h, len) : len;
 	if (h->opcode == FUSE_DESTROY) {
 		call_destroy(s, t);
-		reply_raw(s, h->unique, 0);
+		reply_raw(s, h->unique, 0, NULL, 0);
 		return;
 	}
 	if (atomic_load(&s->destroying))
 		return; /* a late FORGET; the kernel waits for nothing any more */
-	if (h->opcode == FUSE_SYNCFS)
-		reply_raw(s, h->unique, s->p.calls.syncfs(s->p.user));
-	else
+	if (!serve_unknown(s, h))
 		fuse_session_process_buf(s->se, &buf);
 }
 

@@ -16,8 +16,35 @@
 
 struct session;
 
+/* The answer to STATX as the kernel takes it: fuse_statx_out of <linux/fuse.h> from 6.6 on. */
+struct statx_time {
+	s64 sec;
+	u32 nsec;
+	s32 reserved;
+};
+
+struct statx_reply {
+	u64 valid_sec;
+	u32 valid_nsec;
+	u32 flags;
+	u64 spare[2];
+	u32 mask; /* STATX_* that are filled in */
+	u32 blksize;
+	u64 attributes;
+	u32 nlink, uid, gid;
+	u16 mode, spare_mode;
+	u64 ino, size, blocks;
+	u64 attributes_mask;
+	struct statx_time atime, btime, ctime, mtime;
+	u32 rdev_major, rdev_minor, dev_major, dev_minor;
+	u64 spare_end[14];
+};
+
+_Static_assert(sizeof(struct statx_reply) == 288, "32 bytes before struct fuse_statx, which has 256");
+
 struct session_calls {
 	int (*syncfs)(void *user);
+	int (*statx)(void *user, u64 node, struct statx_reply *ret);
 	/* The kernel will send nothing more: finish the image. Called once, when no request is
 	 * being served. As fuseblk, umount(2) waits for it. */
 	void (*destroy)(void *user);

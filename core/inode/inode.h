@@ -72,6 +72,7 @@ struct inode {
 	/* Names in a directory, link count, size changes, flags. */
 	struct rwlock lock;
 	u64 dir_index_next; /* directories; 0: not looked up yet */
+	bool linkable;      /* made without a name (O_TMPFILE) and may get one */
 
 	/* attr_lock: taken last, held for a few instructions, never across I/O or another lock but
 	 * the table's. Members of @a other than times and sequence change only while

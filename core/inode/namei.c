@@ -15,7 +15,7 @@
 #include "core/trans/transaction.h"
 #include "core/tree/root.h"
 
-#define LINK_ITEMS 5u
+#define LINK_ITEMS 6u
 #define UNLINK_ITEMS 7u
 
 int namei_check_dir(struct inode *dir, struct name name)
@@ -168,7 +168,7 @@ static int check_link(struct inode *inode, struct inode *dir, struct name name)
 	if (inode_is_dir(inode))
 		return -EPERM;
 	inode_attr_copy(inode, &a);
-	if (a.nlink == 0)
+	if (a.nlink == 0 && !inode->linkable)
 		return -ENOENT;
 	if (a.flags & (BTRFS_INODE_IMMUTABLE | BTRFS_INODE_APPEND))
 		return -EPERM;
@@ -176,6 +176,12 @@ static int check_link(struct inode *inode, struct inode *dir, struct name name)
 	if (r == 0 && a.nlink >= INODE_LINK_MAX)
 		r = -EMLINK;
 	return r < 0 ? r : inode_ref_room(dir->root, inode->ino, dir->ino, name);
+}
+
+static u32 add_link(struct inode *inode)
+{
+	MUTEX_SCOPE(&inode->attr_lock);
+	return ++inode->a.nlink;
 }
 
 static int link_joined(struct trans *trans, struct inode *inode, struct inode *dir,
@@ -186,10 +192,11 @@ static int link_joined(struct trans *trans, struct inode *inode, struct inode *d
 	if (r < 0)
 		return r;
 	namei_touch(inode);
-	mutex_lock(&inode->attr_lock);
-	inode->a.nlink++;
-	mutex_unlock(&inode->attr_lock);
-	r = inode_item_write(trans, inode);
+	if (add_link(inode) == 1)
+		r = orphan_delete(trans, dir->root, inode->ino);
+	inode->linkable = false;
+	if (r == 0)
+		r = inode_item_write(trans, inode);
 	return r < 0 ? r : inode_item_write(trans, dir);
 }
 

@@ -27,6 +27,11 @@ _must_check_ int namei_lookup(struct inode *dir, struct name name, struct inode 
 _must_check_ int namei_create(struct inode *dir, struct name name, u32 mode, dev_t rdev,
 			      const struct cred *cred, const char *target, struct inode **ret);
 
+/* A regular file without a name (O_TMPFILE) that namei_link() may give one; its last reference
+ * deletes it otherwise. */
+_must_check_ int namei_tmpfile(struct inode *dir, u32 mode, const struct cred *cred,
+			       struct inode **ret);
+
 _must_check_ int namei_link(struct inode *inode, struct inode *dir, struct name name);
 
 /* @gone gets the inode that the name stood for, with a reference: whoever still has it open keeps
@@ -34,9 +39,11 @@ _must_check_ int namei_link(struct inode *inode, struct inode *dir, struct name 
 _must_check_ int namei_unlink(struct inode *dir, struct name name, struct inode **gone);
 _must_check_ int namei_rmdir(struct inode *dir, struct name name, struct inode **gone);
 
-/* @flags: 0, RENAME_NOREPLACE, RENAME_EXCHANGE. @gone gets the inode that was replaced, or NULL. */
+/* @flags: 0, RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_WHITEOUT (then @cred owns the device 0:0 that
+ * takes the old name; else it may be NULL). @gone gets the inode that was replaced, or NULL. */
 _must_check_ int namei_rename(struct inode *old_dir, struct name old_name, struct inode *new_dir,
-			      struct name new_name, unsigned flags, struct inode **gone);
+			      struct name new_name, unsigned flags, const struct cred *cred,
+			      struct inode **gone);
 
 /* Target of a symlink, without a terminator; *@len in: room, out: length. -EINVAL, -EUCLEAN. */
 _must_check_ int namei_readlink(struct inode *inode, char *buf, u32 *len);

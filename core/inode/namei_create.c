@@ -8,21 +8,13 @@
 #include "core/inode/inode_item.h"
 #include "core/inode/inode_table.h"
 #include "core/inode/namei_internal.h"
+#include "core/inode/orphan.h"
 #include "core/subvol/root_table.h"
 #include "core/trans/transaction.h"
 #include "core/tree/item.h"
 #include "disk/base/sync_point.h"
 
 #define CREATE_ITEMS 8u
-
-/* Everything that is decided before the join. */
-struct creation {
-	struct inode *inode;
-	struct acl_inherited acl;
-	u64 index;
-	const char *target;
-	u32 target_len;
-};
 
 static u32 inline_symlink_bytes(u32 len)
 {
@@ -114,8 +106,7 @@ static void inode_dropp(struct inode **inode)
 	inode_free(*inode);
 }
 
-/* The struct, not in the table yet. */
-static int new_inode(struct inode *dir, u32 mode, dev_t rdev, const struct cred *cred,
+int creation_prepare(struct inode *dir, u32 mode, dev_t rdev, const struct cred *cred,
 		     struct creation *c)
 {
 	_cleanup_(inode_dropp) struct inode *inode = NULL;
@@ -142,44 +133,65 @@ static int new_inode(struct inode *dir, u32 mode, dev_t rdev, const struct cred 
 	return 0;
 }
 
-static int create_joined(struct trans *trans, struct inode *dir, struct name name,
-			 const struct creation *c)
+int creation_insert(struct trans *trans, struct creation *c)
 {
 	struct inode *inode = c->inode;
-	int r = inode_item_insert(trans, inode);
+	int r;
 
+	inode->a.generation = trans->transid;
+	r = inode_item_insert(trans, inode);
 	if (r == 0)
-		r = namei_add_name(trans, dir, name, inode, c->index);
+		r = xattr_put_apply(trans, inode->root, &c->acl.access);
 	if (r == 0)
-		r = xattr_put_apply(trans, dir->root, &c->acl.access);
-	if (r == 0)
-		r = xattr_put_apply(trans, dir->root, &c->acl.deflt);
+		r = xattr_put_apply(trans, inode->root, &c->acl.deflt);
 	if (r == 0 && c->target)
 		r = symlink_insert(trans, inode, c->target, c->target_len);
+	return r;
+}
+
+struct inode *creation_publish(struct creation *c)
+{
+	inode_table_add(c->inode);
+	return TAKE(c->inode);
+}
+
+void creation_free(struct creation *c)
+{
+	inode_free(c->inode);
+	acl_inherited_free(&c->acl);
+}
+
+static int create_joined(struct trans *trans, struct inode *dir, struct name name,
+			 struct creation *c)
+{
+	int r = creation_insert(trans, c);
+
+	if (r == 0)
+		r = namei_add_name(trans, dir, name, c->inode, c->index);
 	return r < 0 ? r : inode_item_write(trans, dir);
 }
 
-static int create_commit(struct inode *dir, struct name name, struct creation *c)
+/* @name.len 0: without a name, an orphan from the start. */
+static int create_commit(struct inode *dir, struct name name, struct creation *c,
+			 struct inode **ret)
 {
 	_cleanup_trans_ struct trans trans = {};
 	int r = trans_join(dir->fs, CREATE_ITEMS, &trans);
 
 	if (r < 0)
 		return r;
-	c->inode->a.generation = trans.transid;
-	r = create_joined(&trans, dir, name, c);
+	if (name.len) {
+		r = create_joined(&trans, dir, name, c);
+	} else {
+		r = creation_insert(&trans, c);
+		if (r == 0)
+			r = orphan_insert(&trans, dir->root, c->inode->ino);
+	}
 	if (r < 0)
 		trans_abort(&trans, r, "create");
 	else
-		inode_table_add(c->inode);
-	trans_end(&trans);
+		*ret = creation_publish(c);
 	return r;
-}
-
-static void creation_free(struct creation *c)
-{
-	inode_free(c->inode);
-	acl_inherited_free(&c->acl);
 }
 
 static int create_locked(struct inode *dir, struct name name, u32 mode, dev_t rdev,
@@ -195,13 +207,25 @@ static int create_locked(struct inode *dir, struct name name, u32 mode, dev_t rd
 	if (r == 0)
 		r = namei_index_new(dir, &c.index);
 	if (r == 0)
-		r = new_inode(dir, mode, rdev, cred, &c);
+		r = creation_prepare(dir, mode, rdev, cred, &c);
+	return r < 0 ? r : create_commit(dir, name, &c, ret);
+}
+
+int namei_tmpfile(struct inode *dir, u32 mode, const struct cred *cred, struct inode **ret)
+{
+	_cleanup_(creation_free) struct creation c = {};
+	struct name none = {};
+	int r;
+
+	WRLOCK_SCOPE(&dir->lock);
+	r = namei_check_dir(dir, (struct name){ "tmpfile", 7 });
 	if (r == 0)
-		r = create_commit(dir, name, &c);
+		r = creation_prepare(dir, S_IFREG | (mode & 07777), 0, cred, &c);
 	if (r < 0)
 		return r;
-	*ret = TAKE(c.inode);
-	return 0;
+	c.inode->a.nlink = 0;
+	c.inode->linkable = true;
+	return create_commit(dir, none, &c, ret);
 }
 
 int namei_create(struct inode *dir, struct name name, u32 mode, dev_t rdev,

@@ -4,6 +4,7 @@
 #define CORE_INODE_NAMEI_INTERNAL_H
 
 #include "core/inode/dir_entry.h"
+#include "core/inode/acl_store.h"
 #include "core/inode/namei.h"
 
 /* May names in @dir change? Directory, alive, not a stub, not immutable, writable; and is @name
@@ -34,6 +35,28 @@ _must_check_ int namei_unlink_inode(struct trans *trans, struct inode *inode);
 
 /* -ENOTEMPTY unless the directory has no entries. Its lock held. */
 _must_check_ int namei_check_empty(struct inode *dir);
+
+/* A new inode until it stands in the table: everything that is decided before the join. Zeroed at
+ * first; creation_free() gives back what was not published. */
+struct creation {
+	struct inode *inode;
+	struct acl_inherited acl;
+	u64 index;
+	const char *target; /* symlinks */
+	u32 target_len;
+};
+
+/* Items that inserting one takes, its name aside. */
+#define CREATION_ITEMS 4u
+
+/* Number, struct and inheritance from @dir, whose lock is held. May read; not joined. */
+_must_check_ int creation_prepare(struct inode *dir, u32 mode, dev_t rdev, const struct cred *cred,
+				  struct creation *c);
+/* Joined: item, ACLs, symlink target. No name yet. */
+_must_check_ int creation_insert(struct trans *trans, struct creation *c);
+/* It has been inserted: others may find it. The caller gets the reference. */
+struct inode *creation_publish(struct creation *c);
+void creation_free(struct creation *c);
 
 /* Symlink target as the file's inline extent. Joined. */
 _must_check_ int symlink_insert(struct trans *trans, struct inode *inode, const char *target,

@@ -17,7 +17,7 @@
 #include "core/trans/transaction.h"
 #include "core/tree/root.h"
 
-#define RENAME_ITEMS 16u
+#define RENAME_ITEMS (16u + CREATION_ITEMS)
 #define DEPTH_MAX 100000u
 
 /* ThreadSanitizer's lock graph knows no tree that changes: after a move, child before parent looks
@@ -42,6 +42,9 @@ struct rename {
 	struct rename_side from, to;
 	bool exchange;
 	bool noreplace;
+	bool whiteout;
+	struct creation white; /* takes the old name */
+	struct inode *made;    /* the same, published */
 	struct rwlock *held[4];
 	unsigned held_count;
 	bool rename_lock;
@@ -65,6 +68,8 @@ static void rename_unlock(struct rename *r)
 static void rename_release(struct rename *r)
 {
 	rename_unlock(r);
+	creation_free(&r->white);
+	inode_put(r->made);
 	inode_put(r->from.inode);
 	inode_put(r->to.inode);
 }
@@ -211,7 +216,7 @@ static int check_ref_room(struct inode *inode, const struct rename_side *to)
 	return r == -EEXIST ? -EUCLEAN : r;
 }
 
-static int check_room(struct rename *r)
+static int check_room(struct rename *r, const struct cred *cred)
 {
 	int rc = check_ref_room(r->from.inode, &r->to);
 
@@ -219,8 +224,10 @@ static int check_room(struct rename *r)
 		rc = check_ref_room(r->to.inode, &r->from);
 	if (rc == 0)
 		rc = namei_index_new(r->to.dir, &r->to.new_index);
-	if (rc == 0 && r->exchange)
+	if (rc == 0 && (r->exchange || r->whiteout))
 		rc = namei_index_new(r->from.dir, &r->from.new_index);
+	if (rc == 0 && r->whiteout)
+		rc = creation_prepare(r->from.dir, S_IFCHR, 0, cred, &r->white);
 	return rc;
 }
 
@@ -235,6 +242,13 @@ static int add_side(struct trans *trans, const struct rename_side *s, struct ino
 	return namei_add_name(trans, s->dir, s->name, inode, s->new_index);
 }
 
+static int add_whiteout(struct trans *trans, struct rename *r)
+{
+	int rc = creation_insert(trans, &r->white);
+
+	return rc < 0 ? rc : add_side(trans, &r->from, r->white.inode);
+}
+
 static int change_names(struct trans *trans, struct rename *r)
 {
 	int rc = drop_side(trans, &r->from);
@@ -245,6 +259,8 @@ static int change_names(struct trans *trans, struct rename *r)
 		rc = add_side(trans, &r->to, r->from.inode);
 	if (rc == 0 && r->exchange)
 		return add_side(trans, &r->from, r->to.inode);
+	if (rc == 0 && r->whiteout)
+		rc = add_whiteout(trans, r);
 	if (rc == 0 && r->to.inode)
 		rc = namei_unlink_inode(trans, r->to.inode);
 	return rc;
@@ -275,12 +291,14 @@ static int rename_commit(struct rename *r)
 		rc = write_items(&trans, r);
 	if (rc < 0)
 		trans_abort(&trans, rc, "rename");
+	else if (r->whiteout)
+		r->made = creation_publish(&r->white);
 	trans_end(&trans);
 	return rc;
 }
 
 /* 1: the names stand for one inode already, nothing to do. */
-static int rename_prepare(struct rename *r)
+static int rename_prepare(struct rename *r, const struct cred *cred)
 {
 	int rc = lock_dirs(r);
 
@@ -299,24 +317,26 @@ static int rename_prepare(struct rename *r)
 		return rc;
 	lock_inodes(r);
 	rc = check_inodes(r);
-	return rc < 0 ? rc : check_room(r);
+	return rc < 0 ? rc : check_room(r, cred);
 }
 
 static int check_flags(unsigned flags)
 {
-	if (flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE))
+	if (flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT))
 		return -EINVAL;
-	return (flags & RENAME_NOREPLACE) && (flags & RENAME_EXCHANGE) ? -EINVAL : 0;
+	return (flags & RENAME_EXCHANGE) && flags != RENAME_EXCHANGE ? -EINVAL : 0;
 }
 
 int namei_rename(struct inode *old_dir, struct name old_name, struct inode *new_dir,
-		 struct name new_name, unsigned flags, struct inode **gone)
+		 struct name new_name, unsigned flags, const struct cred *cred,
+		 struct inode **gone)
 {
 	_cleanup_(rename_release) struct rename r = {
 		.from = { .dir = old_dir, .name = old_name },
 		.to = { .dir = new_dir, .name = new_name },
 		.exchange = flags & RENAME_EXCHANGE,
 		.noreplace = flags & RENAME_NOREPLACE,
+		.whiteout = flags & RENAME_WHITEOUT,
 	};
 	int rc = check_flags(flags);
 
@@ -325,7 +345,7 @@ int namei_rename(struct inode *old_dir, struct name old_name, struct inode *new_
 	if (rc == 0 && old_dir->root != new_dir->root)
 		rc = -EXDEV;
 	if (rc == 0)
-		rc = rename_prepare(&r);
+		rc = rename_prepare(&r, cred);
 	if (rc)
 		return rc < 0 ? rc : 0;
 	rc = rename_commit(&r);

@@ -159,10 +159,10 @@ static void many_links_overflow_into_extrefs(void **state)
 	assert_int_equal(attrs(f).nlink, 151);
 	/* a rename finds its reference wherever it is */
 	link_name(name, 299);
-	assert_int_equal(namei_rename(img->root, name_of(name), img->root, name_of("r"), 0, NULL),
+	assert_int_equal(namei_rename(img->root, name_of(name), img->root, name_of("r"), 0, NULL, NULL),
 			 0);
 	link_name(name, 1);
-	assert_int_equal(namei_rename(img->root, name_of(name), img->root, name_of("s"), 0, NULL),
+	assert_int_equal(namei_rename(img->root, name_of(name), img->root, name_of("s"), 0, NULL, NULL),
 			 0);
 	inode_put(f);
 }
@@ -175,20 +175,20 @@ static void renames(void **state)
 	struct inode *c = make(b, "c", S_IFDIR | 0755);
 	struct inode *f = make(c, "f", S_IFREG | 0644), *g = make(top, "g", S_IFREG | 0644);
 
-	assert_int_equal(namei_rename(top, name_of("a"), c, name_of("x"), 0, NULL), -EINVAL);
-	assert_int_equal(namei_rename(top, name_of("a"), a, name_of("x"), 0, NULL), -EINVAL);
-	assert_int_equal(namei_rename(b, name_of("c"), top, name_of("a"), 0, NULL), -ENOTEMPTY);
-	assert_int_equal(namei_rename(b, name_of("c"), top, name_of("g"), 0, NULL), -ENOTDIR);
-	assert_int_equal(namei_rename(top, name_of("g"), a, name_of("b"), 0, NULL), -EISDIR);
-	assert_int_equal(namei_rename(top, name_of("g"), c, name_of("f"), RENAME_NOREPLACE, NULL),
+	assert_int_equal(namei_rename(top, name_of("a"), c, name_of("x"), 0, NULL, NULL), -EINVAL);
+	assert_int_equal(namei_rename(top, name_of("a"), a, name_of("x"), 0, NULL, NULL), -EINVAL);
+	assert_int_equal(namei_rename(b, name_of("c"), top, name_of("a"), 0, NULL, NULL), -ENOTEMPTY);
+	assert_int_equal(namei_rename(b, name_of("c"), top, name_of("g"), 0, NULL, NULL), -ENOTDIR);
+	assert_int_equal(namei_rename(top, name_of("g"), a, name_of("b"), 0, NULL, NULL), -EISDIR);
+	assert_int_equal(namei_rename(top, name_of("g"), c, name_of("f"), RENAME_NOREPLACE, NULL, NULL),
 			 -EEXIST);
-	assert_int_equal(namei_rename(top, name_of("no"), c, name_of("f"), 0, NULL), -ENOENT);
-	assert_int_equal(namei_rename(top, name_of("g"), c, name_of("n"), RENAME_EXCHANGE, NULL),
+	assert_int_equal(namei_rename(top, name_of("no"), c, name_of("f"), 0, NULL, NULL), -ENOENT);
+	assert_int_equal(namei_rename(top, name_of("g"), c, name_of("n"), RENAME_EXCHANGE, NULL, NULL),
 			 -ENOENT);
-	assert_int_equal(namei_rename(top, name_of("a"), c, name_of("f"), RENAME_EXCHANGE, NULL),
+	assert_int_equal(namei_rename(top, name_of("a"), c, name_of("f"), RENAME_EXCHANGE, NULL, NULL),
 			 -EINVAL);
 	/* a file over a file */
-	assert_int_equal(namei_rename(top, name_of("g"), c, name_of("f"), 0, &gone), 0);
+	assert_int_equal(namei_rename(top, name_of("g"), c, name_of("f"), 0, NULL, &gone), 0);
 	assert_ptr_equal(gone, f);
 	assert_int_equal(attrs(f).nlink, 0);
 	inode_put(gone);
@@ -197,20 +197,20 @@ static void renames(void **state)
 	assert_ptr_equal(f, g);
 	/* a directory over an empty one, into another place */
 	make_put(top, "e", S_IFDIR | 0755);
-	assert_int_equal(namei_rename(b, name_of("c"), top, name_of("e"), 0, NULL), 0);
+	assert_int_equal(namei_rename(b, name_of("c"), top, name_of("e"), 0, NULL, NULL), 0);
 	u64 root_id, ino;
 	assert_int_equal(dir_parent(c, &root_id, &ino), 0);
 	assert_int_equal(ino, 256);
 	/* exchange across directories */
 	make_put(b, "leaf", S_IFREG | 0600);
-	assert_int_equal(namei_rename(b, name_of("leaf"), top, name_of("e"), RENAME_EXCHANGE, NULL),
+	assert_int_equal(namei_rename(b, name_of("leaf"), top, name_of("e"), RENAME_EXCHANGE, NULL, NULL),
 			 0);
 	struct inode *leaf = look(top, "e"), *moved = look(b, "leaf");
 	assert_true(S_ISREG(leaf->type));
 	assert_ptr_equal(moved, c);
 	inode_put(leaf);
 	inode_put(moved);
-	assert_int_equal(namei_rename(top, name_of("e"), top, name_of("e"), 0, NULL), 0);
+	assert_int_equal(namei_rename(top, name_of("e"), top, name_of("e"), 0, NULL, NULL), 0);
 	assert_int_equal(attrs(top).size, 2 * 2);
 	inode_put(f);
 	inode_put(g);

@@ -116,9 +116,9 @@ static int step(struct worker *k)
 	case 4:
 		return namei_rmdir(d, x, NULL);
 	case 5:
-		return namei_rename(d, x, e, y, 0, NULL);
+		return namei_rename(d, x, e, y, 0, NULL, NULL);
 	case 6:
-		return namei_rename(d, x, e, y, RENAME_EXCHANGE, NULL);
+		return namei_rename(d, x, e, y, RENAME_EXCHANGE, NULL, NULL);
 	case 7:
 		return link_some(d, x, e, y);
 	case 8:
