@@ -259,6 +259,7 @@ static int move_batch(struct extent_batch *batch, u64 *moved, u64 *stuck)
 	SP("rl.copy_pre", .bytenr = batch->v[0].from);
 	r = extent_batch_copy(batch);
 	SP("rl.copied", .bytenr = batch->v[0].from);
+	SP("rl.flush", .bytenr = batch->v[0].from); /* none of its own: the commit's covers the copies */
 	if (r == 0)
 		r = switch_batch(batch);
 	for (size_t i = 0; r == 0 && i < batch->count; i++)

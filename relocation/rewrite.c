@@ -74,6 +74,14 @@ static void edit(struct graph *g, struct extent_buffer *eb)
 		edit_extents(g, eb);
 }
 
+/* Guard last_snapshot (there is none in the design): with it off the kernel's rule holds, whose
+ * relocation is a snapshot of every tree that it touches. Tree lock held for writing. */
+static void touch_root(const struct graph *g, struct root *root)
+{
+	if (!GUARD(last_snapshot))
+		root->last_snapshot = g->transid;
+}
+
 static int edit_in_place(struct graph *g, struct graph_node *node)
 {
 	_cleanup_root_ struct root *root = NULL;
@@ -82,6 +90,7 @@ static int edit_in_place(struct graph *g, struct graph_node *node)
 	if (r < 0)
 		return r == -ENOENT ? -EUCLEAN : r;
 	WRLOCK_SCOPE(&root->lock);
+	touch_root(g, root);
 	edit(g, node->old);
 	return 0;
 }
@@ -205,7 +214,7 @@ static int move_node_refs(struct graph *g, struct trans *trans, struct graph_nod
 	return r;
 }
 
-static void swap_tops(struct trans *trans, struct graph_node *node)
+static void swap_tops(struct graph *g, struct trans *trans, struct graph_node *node)
 {
 	for (unsigned i = 0; i < node->top_count; i++) {
 		struct root *root = node->tops[i];
@@ -213,6 +222,7 @@ static void swap_tops(struct trans *trans, struct graph_node *node)
 		WRLOCK_SCOPE(&root->lock);
 		eb_put(root->node);
 		root->node = eb_get(node->copy);
+		touch_root(g, root);
 		trans_mark_root_dirty(trans, root);
 	}
 }
@@ -233,7 +243,7 @@ static int publish(struct graph *g, struct trans *trans, struct graph_node *node
 {
 	if (node->in_place)
 		return 0;
-	swap_tops(trans, node);
+	swap_tops(g, trans, node);
 	node_cache_drop(g->fs, node->logical);
 	return 0;
 }

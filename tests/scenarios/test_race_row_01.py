@@ -60,4 +60,4 @@ def test_row_01(subject, image_cache, scratch, guard):
         race.release("wr.token")            # and only now the write lands, at the old place
 
     writer.end()                            # acknowledged
-    race.conclude(race.verdict)
+    race.conclude(race.verdict(), "content")

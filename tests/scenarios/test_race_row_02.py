@@ -34,4 +34,4 @@ def test_row_02(subject, image_cache, scratch, guard):
         race.release("wr.io_mid")
 
     writer.end()
-    race.conclude(race.verdict)
+    race.conclude(race.verdict(), "content")

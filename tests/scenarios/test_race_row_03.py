@@ -26,4 +26,4 @@ def test_row_03(subject, image_cache, scratch, guard):
     writer.end()                            # acknowledged while relocation stands still
     race.release("rl.copied")
 
-    race.conclude(race.verdict)
+    race.conclude(race.verdict(), "content")

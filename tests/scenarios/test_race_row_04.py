@@ -30,4 +30,4 @@ def test_row_04(subject, image_cache, scratch, guard):
         writer.end()
         race.release("rl.copied")
 
-    race.conclude(race.verdict)
+    race.conclude(race.verdict(), "content")

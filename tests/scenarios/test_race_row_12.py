@@ -29,8 +29,8 @@ def test_row_12(subject, image_cache, scratch, guard):
     race.release("wr.alloc")
     writer.end()
 
-    def verdict():
-        race.verdict(moved=False)
-        left = groups & {c.logical for c in dump.chunks(race.image)}
+    v = race.verdict(moved=False)
+    with v.oracle("place"):
+        left = groups & race.groups()
         assert not left, f"groups that should be gone: {left}"
-    race.conclude(verdict)
+    race.conclude(v, "place")

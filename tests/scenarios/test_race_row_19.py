@@ -1,16 +1,52 @@
-"""RACES row 19: the old place is given to nobody before the commit that frees it is durable.
+"""RACES row 19: what a commit frees is given to nobody before that commit is durable.
 
-Until then a power cut brings back the old tree, which points to the old place. If relocation's (or anybody's) freed space
-were reused at once, that tree would find a stranger's bytes there.
+Until the superblock is on the device a power cut brings back the old tree, and the old tree points to the old places. They
+are pinned: free, but handed out only when the commit that freed them cannot be undone any more.
+
+Here relocation commits a switch. The same transaction has freed the extent of `file` (truncated meanwhile). Relocation is
+parked before the superblock [tx.super_pre] while a stranger writes to a new place [until wr.cow_item: his data is on the
+device]. Then the power goes. The old tree still has `file` in full length, and without the pin its first blocks are the
+stranger's.
 """
+import os
+
 import pytest
 
-from .race import both_ways
-from .race_crash import play
+from harness import blocks, files, image as images, ioctls
+from harness.kernel import KernelMount
+
+from .race import Act, Race, Verdict, both_ways
 
 pytestmark = [pytest.mark.fuse_only, pytest.mark.hooks]
 
 
 @both_ways("pin")
-def test_row_19(build, scratch, guard):
-    play(build, scratch, guard, seed=19)
+def test_row_19(subject, image_cache, scratch, guard):
+    race = Race(subject, image_cache, scratch, guard, kind="cow")
+    files.write(race.mounted.join("stranger"), b"", sync=True)
+    stranger = blocks.BlockFile(77, 64)
+    race.want.sync()
+
+    race.arm("rl.switch_pre")
+    ioctls.BalanceThread(race.mounted.path, metadata={})
+    race.must_park("rl.switch_pre")
+    os.truncate(race.mounted.join("file"), 0)       # frees its extent, in the transaction of the switch
+    race.arm("tx.super_pre")
+    race.release("rl.switch_pre")
+    race.must_park("tx.super_pre")
+    race.arm("wr.cow_item")
+    Act(race._write, "stranger", stranger, 0, 64)
+    race.must_park("wr.cow_item")
+    race.mounted.kill()
+
+    v = Verdict()
+    with v.oracle("check"):
+        images.check(race.image, what="after the power cut")
+    with v.oracle("kernel"), KernelMount(race.image, "ro") as mnt:
+        race.want.verify(f"{mnt}/file", crashed=True)
+        race.want_other.verify(f"{mnt}/other")
+    with v.oracle("content"):
+        m = subject.mount(race.image)
+        race.want.verify(m.join("file"), crashed=True)
+        m.umount()
+    race.conclude(v, "kernel", "content")
