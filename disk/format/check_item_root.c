@@ -24,7 +24,7 @@ static int check_root_generations(const struct item *it, const struct btrfs_root
 	if (!err && has_v2)
 		err = check_generation(it, "root generation_v2", get_le64(&root->generation_v2));
 	if (!err)
-		err = check_generation(it, "last_snapshot", get_le64(&root->last_snapshot));
+		err = check_generation(it, "last snapshot", get_le64(&root->last_snapshot));
 	return err;
 }
 
