@@ -40,6 +40,10 @@ class Promises:
                 if w[2] == name:
                     w[1] = self.now()
 
+    def in_copies_between(self, start, end):
+        """Whether an fsync of something that lives by its pointers (not in place) returned in this stretch of the log."""
+        return any(start <= w[0] < end and (w[1] is None or w[1] > end) for w in self.whole)
+
     def at(self, size):
         """(lowest versions per block file, files that must be whole) for a crash when the log was @size long."""
         low = {}
@@ -182,7 +186,7 @@ class Judge:
             subject.close_all()
 
 
-def judge_states(judge, promises, log, base, scratch, wanted, seed, parallel=2, stop_at_first=False, start=0, stop=None):
+def judge_states(judge, promises, log, base, scratch, wanted, seed, parallel=2, stop_at_first=False, plan=None):
     """Judges @wanted distinct states; returns (states, failures in words)."""
     done, failures, waiting = [], [], []
 
@@ -194,7 +198,7 @@ def judge_states(judge, promises, log, base, scratch, wanted, seed, parallel=2, 
                 failures.append(f"{state}: {why}")
 
     with ProcessPoolExecutor(parallel) as pool:
-        for n, (state, build) in enumerate(recorder.states(log, base, scratch, wanted, seed, start, stop)):
+        for n, (state, build) in enumerate(recorder.states(log, base, scratch, wanted, seed, plan)):
             path = build(os.path.join(scratch, f"state{n}"))
             events = log.events
             size = events[state.position - 1].end if state.position else 0

@@ -71,18 +71,37 @@ def test_crash_states(recorded, build, full):
     assert sum(s.missing_writes >= 2 for s in done) >= len(done) // 2
 
 
-@pytest.mark.parametrize("which", ["before the superblock", "after the superblock"])
-def test_a_missing_flush_is_found(recorded, build, which):
-    """The checker's teeth: delete one flush of a commit from the record, and some state must be bad."""
+def superblock_before(log, index):
+    return max(i for i, e in enumerate(log.events[:index]) if e.type == recorder.WRITE and e.off == recorder.SUPERBLOCKS[0])
+
+
+def next_flush(log, index):
+    return min([i for i in log.flushes() if i > index], default=len(log.events))
+
+
+def judge_without(recorded, build, index, first, last):
+    """Looks closely at the record without one flush: power cuts between two of its events."""
+    log = recorded.log.without_flush(index)
+    first, last = ([e.at for e in log.events].index(recorded.log.events[i].at) for i in (first, last))
+    done, failures = campaign.judge_states(judge_of(build, recorded, ours=False), recorded.promises, log, recorded.base,
+                                           recorded.scratch, 200, index, stop_at_first=True,
+                                           plan=recorder.plan_around(log, first, last))
+    assert failures, f"flush {index} was deleted and none of {len(done)} states is bad"
+
+
+def test_missing_flush_before_the_superblock_is_found(recorded, build):
+    """The checker's teeth: without that flush the superblock may be there, and not what it points to."""
     pairs = recorded.log.commit_flushes()
-    rng = random.Random(3)
-    for pair in rng.sample(pairs[len(pairs) // 4:-2], 4):
-        index = pair[which.startswith("after")]
-        log = recorded.log.without_flush(index)
-        flushes = log.flushes()
-        start = max([f for f in flushes if f < index], default=0)
-        later = [f for f in flushes if f >= index]
-        stop = later[1] if len(later) > 1 else len(log.events)
-        done, failures = campaign.judge_states(judge_of(build, recorded, ours=False), recorded.promises, log, recorded.base,
-                                               recorded.scratch, 60, seed=index, stop_at_first=True, start=start, stop=stop)
-        assert failures, f"the flush {which} (event {index}) was deleted and none of {len(done)} states is bad"
+    for before, after in random.Random(3).sample(pairs[len(pairs) // 4:-2], 4):
+        judge_without(recorded, build, before, superblock_before(recorded.log, after) + 1, after)
+
+
+def test_missing_flush_after_the_superblock_is_found(recorded, build):
+    """Without that flush fsync has returned and the superblock may still be lost."""
+    log, promises = recorded.log, recorded.promises
+    worth = [after for _, after in log.commit_flushes()
+             if next_flush(log, after) < len(log.events) and promises.in_copies_between(
+                 log.events[after].end, log.events[next_flush(log, after)].at)]
+    assert len(worth) >= 4, "too few fsyncs returned between two commits"
+    for after in random.Random(4).sample(worth, 4):
+        judge_without(recorded, build, after, next_flush(log, after) - 1, next_flush(log, after))

@@ -199,12 +199,11 @@ class Walker:
 HOWS = ("random", "only the last", "all but two", "random", "none", "random")
 
 
-def plan_positions(log, wanted, rng, start=0, stop=None):
+def plan_positions(log, wanted, rng):
     """Sorted crash positions: about a third just after completed flushes, the rest inside epochs with several writes in
     flight. Returns [(position, 'boundary' | how)]."""
-    stop = len(log.events) if stop is None else stop
-    boundaries = [i + 1 for i, e in enumerate(log.events) if e.type == FLUSH_DONE and start <= i < stop]
-    inside = positions_inside(log, start, stop)
+    boundaries = [i + 1 for i, e in enumerate(log.events) if e.type == FLUSH_DONE]
+    inside = positions_inside(log)
     few = rng.sample(boundaries, min(len(boundaries), max(1, wanted // 3)))
     plan = [(p, "boundary") for p in few]
     while inside and len(plan) < wanted:
@@ -212,26 +211,31 @@ def plan_positions(log, wanted, rng, start=0, stop=None):
     return sorted(plan)
 
 
-def positions_inside(log, start=0, stop=None):
+def positions_inside(log):
     """Positions with at least three writes issued since the last flush."""
     found, since = [], 0
-    for i, e in enumerate(log.events[:stop]):
+    for i, e in enumerate(log.events):
         if e.type == WRITE:
             since += 1
         elif e.type == FLUSH_DONE:
             since = 0
-        if since >= 3 and i >= start and e.type in (WRITE, WRITE_DONE):
+        if since >= 3 and e.type in (WRITE, WRITE_DONE):
             found.append(i + 1)
     return found
 
 
-def states(log, base, scratch, wanted, seed=1, start=0, stop=None):
+def plan_around(log, start, stop):
+    """Every position in a stretch of the log, each with every way of losing writes: for looking closely at one commit."""
+    return [(position, how) for position in range(start, stop + 1) for how in dict.fromkeys(HOWS)]
+
+
+def states(log, base, scratch, wanted, seed=1, plan=None):
     """Yields (state, build) with states distinct by content; build(path) makes the image of the one just yielded."""
     rng = random.Random(seed)
     walker = Walker(log, base, os.path.join(scratch, "durable"))
     seen = set()
     try:
-        for position, how in plan_positions(log, int(wanted * 1.5), rng, start, stop):
+        for position, how in plan or plan_positions(log, int(wanted * 1.5), rng):
             if len(seen) >= wanted:
                 break
             walker.advance(position)
