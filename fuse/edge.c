@@ -174,7 +174,7 @@ void edge_touch_atime(struct edge *e, struct inode *inode)
 static void op_init(void *user, struct fuse_conn_info *conn)
 {
 	conn->want |= FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK | FUSE_CAP_EXPLICIT_INVAL_DATA |
-		      FUSE_CAP_CACHE_SYMLINKS;
+		      FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_EXPORT_SUPPORT;
 	conn->want &= conn->capable;
 	conn->want &= ~(unsigned)(FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_WRITEBACK_CACHE |
 				  FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |

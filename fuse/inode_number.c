@@ -39,6 +39,29 @@ static u64 root_index(u64 mounted, u64 root_id)
 	return root_id < FIRST_DYNAMIC ? root_id : dynamic_index(root_id);
 }
 
+/* 0: no subvolume has that index. */
+static u64 root_of_index(u64 mounted, u64 index)
+{
+	if (index == 0)
+		return mounted;
+	if (index < FIRST_DYNAMIC)
+		return index;
+	return index < STUB_INDEX ? atomic_load(&dynamic_ids[index - FIRST_DYNAMIC]) : 0;
+}
+
+bool inode_number_decode(u64 mounted, u64 number, u64 *root_id, u64 *ino)
+{
+	u64 index = number >> INO_BITS;
+
+	*ino = number & INO_MASK;
+	if (index == STUB_INDEX) { /* the id of a subvolume fits 32 bits */
+		index = *ino >> 32;
+		*ino = (*ino & UINT32_MAX) | INODE_STUB_BIT;
+	}
+	*root_id = root_of_index(mounted, index);
+	return *root_id && *ino;
+}
+
 u64 inode_number(u64 mounted, u64 root_id, u64 ino)
 {
 	u64 index = root_index(mounted, root_id);

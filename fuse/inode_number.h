@@ -12,6 +12,9 @@
 
 #include "disk/base/types.h"
 
+/* The other way: which (root, ino) shows as @number. False: none can. */
+_must_check_ bool inode_number_decode(u64 mounted, u64 number, u64 *root_id, u64 *ino);
+
 /* @mounted is the id of the subvolume at the mountpoint. Thread safe; allocates nothing. */
 u64 inode_number(u64 mounted, u64 root_id, u64 ino);
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * node_table.c - see node_table.h. A node id is an index into an array of chunks that never move;
- * FUSE_ROOT_ID is index 1, index 0 means none. The mutex covers lookup counts, pins, the hash and
- * the free list; root and ino of an entry in use do not change, so finding them takes no lock.
+ * node_table.c - see node_table.h. Entries lie in an array of chunks that never move and are found
+ * through a hash of their ids; index 0 means none. The mutex covers all of it.
  */
 #include "fuse/node_table.h"
 
@@ -11,21 +10,23 @@
 
 #include "core/inode/inode.h"
 #include "disk/base/lock.h"
+#include "fuse/inode_number.h"
 
 #define CHUNK_SHIFT 13
 #define CHUNK_ENTRIES (1u << CHUNK_SHIFT)
 #define MAX_CHUNKS (1u << 16)
 
 struct node {
-	u64 root_id;
-	u64 ino;
+	u64 id;
 	struct inode *pinned;
 	u32 lookups; /* saturates nowhere: the kernel's own count is 64 bits but bounded by ours */
 	u32 next;    /* in the hash chain or the free list */
 };
 
 struct node_table {
-	struct mutex lock;
+	u64 root_id, root_ino; /* what FUSE_ROOT_ID stands for */
+
+	struct mutex lock; /* all below */
 	u32 *buckets;
 	u32 bucket_mask;
 	u32 used;
@@ -44,31 +45,31 @@ static struct node *node_at(struct node_table *t, u64 index)
 	return chunk ? &chunk[index & (CHUNK_ENTRIES - 1)] : NULL;
 }
 
-static u32 *bucket_of(struct node_table *t, u64 root_id, u64 ino)
+static u64 id_of(const struct node_table *t, u64 root_id, u64 ino)
 {
-	u64 h = (ino + root_id * 0x9e3779b97f4a7c15ull) * 0xff51afd7ed558ccdull;
-
-	return &t->buckets[(h >> 32) & t->bucket_mask];
+	if (root_id == t->root_id && ino == t->root_ino)
+		return FUSE_ROOT_ID;
+	return inode_number(t->root_id, root_id, ino);
 }
 
-static u32 hash_find(struct node_table *t, u64 root_id, u64 ino)
+static u32 *bucket_of(struct node_table *t, u64 id)
 {
-	u32 i = *bucket_of(t, root_id, ino);
+	return &t->buckets[(id * 0xff51afd7ed558ccdull >> 32) & t->bucket_mask];
+}
 
-	while (i) {
-		const struct node *n = node_at(t, i);
+static u32 hash_find(struct node_table *t, u64 id)
+{
+	u32 i = *bucket_of(t, id);
 
-		if (n->ino == ino && n->root_id == root_id)
-			break;
-		i = n->next;
-	}
+	while (i && node_at(t, i)->id != id)
+		i = node_at(t, i)->next;
 	return i;
 }
 
 static void hash_add(struct node_table *t, u32 index)
 {
 	struct node *n = node_at(t, index);
-	u32 *head = bucket_of(t, n->root_id, n->ino);
+	u32 *head = bucket_of(t, n->id);
 
 	n->next = *head;
 	*head = index;
@@ -77,7 +78,7 @@ static void hash_add(struct node_table *t, u32 index)
 static void hash_remove(struct node_table *t, u32 index)
 {
 	struct node *n = node_at(t, index);
-	u32 *at = bucket_of(t, n->root_id, n->ino);
+	u32 *at = bucket_of(t, n->id);
 
 	while (*at != index)
 		at = &node_at(t, *at)->next;
@@ -123,52 +124,51 @@ static u32 node_make(struct node_table *t)
 
 fuse_ino_t node_table_lookup(struct node_table *t, u64 root_id, u64 ino)
 {
+	u64 id = id_of(t, root_id, ino);
 	MUTEX_SCOPE(&t->lock);
-	u32 index = hash_find(t, root_id, ino);
-	struct node *n;
+	u32 index = hash_find(t, id);
 
 	if (index) {
 		node_at(t, index)->lookups++;
-		return index;
+		return id;
 	}
 	if (t->used > t->bucket_mask)
 		hash_grow(t);
 	index = node_make(t);
 	if (!index)
 		return 0;
-	n = node_at(t, index);
-	*n = (struct node){.root_id = root_id, .ino = ino, .lookups = 1};
+	*node_at(t, index) = (struct node){.id = id, .lookups = 1};
 	hash_add(t, index);
 	t->used++;
-	return index;
+	return id;
 }
 
 int node_table_find(struct node_table *t, fuse_ino_t node, u64 *root_id, u64 *ino)
 {
-	const struct node *n = node_at(t, node);
-
-	if (!n || !n->ino)
-		return -ESTALE;
-	*root_id = n->root_id;
-	*ino = n->ino;
-	return 0;
+	if (node == FUSE_ROOT_ID) {
+		*root_id = t->root_id;
+		*ino = t->root_ino;
+		return 0;
+	}
+	return inode_number_decode(t->root_id, node, root_id, ino) ? 0 : -ESTALE;
 }
 
 struct inode *node_table_forget(struct node_table *t, fuse_ino_t node, u64 count)
 {
 	MUTEX_SCOPE(&t->lock);
-	struct node *n = node_at(t, node);
+	u32 index = node == FUSE_ROOT_ID ? 0 : hash_find(t, node);
+	struct node *n = node_at(t, index);
 	struct inode *pinned;
 
-	if (!n || node == FUSE_ROOT_ID || count > n->lookups)
+	if (!index || count > n->lookups)
 		return NULL;
 	n->lookups -= (u32)count;
 	if (n->lookups)
 		return NULL;
-	hash_remove(t, (u32)node);
+	hash_remove(t, index);
 	pinned = n->pinned;
 	*n = (struct node){.next = t->free_list};
-	t->free_list = (u32)node;
+	t->free_list = index;
 	t->used--;
 	return pinned;
 }
@@ -176,7 +176,7 @@ struct inode *node_table_forget(struct node_table *t, fuse_ino_t node, u64 count
 bool node_table_pin(struct node_table *t, u64 root_id, u64 ino, struct inode *inode)
 {
 	MUTEX_SCOPE(&t->lock);
-	u32 index = hash_find(t, root_id, ino);
+	u32 index = hash_find(t, id_of(t, root_id, ino));
 	struct node *n = index ? node_at(t, index) : NULL;
 
 	if (!n || n->pinned)
@@ -200,6 +200,8 @@ int node_table_create(u64 root_id, u64 ino, struct node_table **ret)
 	if (t == MAP_FAILED)
 		return -ENOMEM;
 	mutex_init(&t->lock, RANK_NONE);
+	t->root_id = root_id;
+	t->root_ino = ino;
 	t->made = 1;
 	t->bucket_mask = 1023;
 	t->buckets = calloc(t->bucket_mask + 1, sizeof(u32));

@@ -2,9 +2,11 @@
 /*
  * node_table.h - the inodes that the kernel holds: node id <-> (root, ino).
  *
- * An entry lives from the first reply that names it until the kernel has forgotten it as often as
- * it was told. 32 bytes an entry and 4 to 8 of hash: a kernel that holds a million inodes costs
- * 40 MB. An inode that lost its last name is kept alive ("pinned") by its entry.
+ * A node id is the inode's number as stat(2) shows it (inode_number.h), so a file handle stays good
+ * when the kernel has forgotten the inode. The table counts what the kernel was told, from the first
+ * reply that names an inode until it has been forgotten as often: 24 bytes an entry and 4 to 8 of
+ * hash, so a kernel that holds a million inodes costs 32 MB. An inode that lost its last name is
+ * kept alive ("pinned") by its entry.
  */
 #ifndef FUSE_NODE_TABLE_H
 #define FUSE_NODE_TABLE_H
@@ -21,7 +23,7 @@ _must_check_ int node_table_create(u64 root_id, u64 ino, struct node_table **ret
 /* Puts what is pinned. */
 void node_table_destroy(struct node_table *t);
 
-/* Which inode is that? Lock-free: the kernel does not use an id that it has forgotten. -ESTALE. */
+/* Which inode is that? Pure arithmetic; the inode may not exist (any more). -ESTALE. */
 _must_check_ int node_table_find(struct node_table *t, fuse_ino_t node, u64 *root_id, u64 *ino);
 
 /* One more lookup of the inode. 0 if memory is short. */

@@ -2,10 +2,37 @@
 /*
  * op_lookup.c - names to inodes and back to nothing: lookup, forget, readlink; and statfs.
  */
+#include "core/inode/attr.h"
+#include "core/inode/dir.h"
 #include "core/inode/namei.h"
 #include "core/space/space.h"
 #include "fuse/edge.h"
 #include "fuse/request.h"
+
+static int lookup_parent(struct inode *dir, struct inode **ret)
+{
+	u64 root_id, ino;
+	int err = dir_parent(dir, &root_id, &ino);
+
+	return err ? err : inode_get(dir->fs, root_id, ino, ret);
+}
+
+/* "." and ".." come from whoever opens by file handle (FUSE_EXPORT_SUPPORT). */
+static int lookup(struct inode *dir, const char *name, struct inode **ret)
+{
+	struct inode_attr a;
+
+	if (strcmp(name, ".") == 0) {
+		attr_get(dir, &a);
+		if (a.nlink == 0) /* unlinked, and the kernel is about to say so */
+			return -ESTALE;
+		*ret = inode_ref(dir);
+		return 0;
+	}
+	if (strcmp(name, "..") == 0)
+		return lookup_parent(dir, ret);
+	return namei_lookup(dir, name_of(name), ret);
+}
 
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
@@ -15,7 +42,7 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	int err = edge_inode(edge_of(req), parent, &dir);
 
 	if (!err)
-		err = namei_lookup(dir, name_of(name), &inode);
+		err = lookup(dir, name, &inode);
 	if (err == -ENOENT)
 		fuse_reply_entry(req, &miss); /* remembered as missing */
 	else
