@@ -6,6 +6,7 @@
 """
 import os
 import shutil
+import signal
 import sys
 
 import pytest
@@ -25,6 +26,8 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    # a test run that is stopped still takes its mounts away
+    signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated", 130))
     for line in ("fuse_only: about what only btrfuse has (options, in place, hooks); not run on the kernel subject",
                  "hooks: needs a test-hooks build",
                  "needs_kernel: needs root and a kernel with btrfs"):

@@ -30,7 +30,7 @@ class Player:
         self.roots, self.rng, self.step = roots, random.Random(seed), 0
         self.folders = ["."]
         self.log = []
-        self.synced = {}           # path -> content at its last fsync, until it is touched again
+        self.synced = {}           # path -> (inode, content at its last fsync), until it is touched again
         self.time = 1_600_000_000
 
     # --- choosing ---
@@ -54,6 +54,11 @@ class Player:
                           if test(os.path.join(base, n)) and not os.path.islink(os.path.join(base, n))]
         return self.rng.choice(found) if found else self.name()
 
+    def plain(self, path):
+        """A regular file or nothing: opening a fifo would wait for its other end."""
+        full = os.path.join(self.roots[0], path)
+        return not os.path.lexists(full) or os.path.isfile(full) or os.path.isdir(full)
+
     # --- playing ---
 
     def run(self, count):
@@ -74,21 +79,15 @@ class Player:
                              + "\n".join(self.log[-15:]))
 
     def touch(self, *paths):
-        """These are no longer what they were at their fsync; with a folder, all below it."""
-        for p in paths:
-            for s in [s for s in self.synced if s == p or s.startswith(p + "/")]:
+        """These are no longer what they were at their fsync; with a folder, all below it; with a file, all its links."""
+        for p in map(os.path.normpath, paths):
+            full = os.path.join(self.roots[0], p)
+            inode = os.lstat(full).st_ino if os.path.lexists(full) else None
+            for s in [s for s, (i, _) in self.synced.items() if i == inode or s == p or s.startswith(p + "/")]:
                 del self.synced[s]
 
-    def settle_times(self, root, path):
-        """Times that the clock gave differ between the two; give the object and its folder fixed ones."""
-        self.time += 1
-        for p in (path, os.path.dirname(path) or "."):
-            full = os.path.join(root, p)
-            if os.path.lexists(full):
-                os.utime(full, (self.step + self.time, self.step + self.time), follow_symlinks=False)
-
     def timed(self, call, *paths):
-        """call(root), then fixed times on what it touched."""
+        """call(root), then fixed times on what it touched: what the clock gave differs between the two."""
         stamp = self.time = self.time + 10
 
         def play(root):
@@ -104,6 +103,8 @@ class Player:
 
     def op_write(self):
         path, n, at = self.existing() if self.rng.random() < 0.6 else self.name(), self.size(), self.offset()
+        if not self.plain(path):
+            return None
         data, flags = self.rng.randbytes(n), os.O_CREAT | os.O_WRONLY | self.rng.choice((0, 0, 0, os.O_SYNC))
         self.touch(path)
         return f"{path} {n}@{at}", self.timed(lambda r: files.write(os.path.join(r, path), data, at, flags), path)
@@ -113,6 +114,8 @@ class Player:
 
     def op_append(self):
         path, data = self.existing(), self.rng.randbytes(self.size())
+        if not self.plain(path):
+            return None
 
         def call(r):
             fd = os.open(os.path.join(r, path), os.O_WRONLY | os.O_APPEND)
@@ -125,6 +128,8 @@ class Player:
 
     def op_direct(self):
         path, at, count = self.existing(), PAGE * self.rng.randrange(64), self.rng.choice((1, 1, 2, 8, 32))
+        if not self.plain(path):
+            return None
         data = self.rng.randbytes(PAGE * count)
 
         def call(r):
@@ -138,6 +143,8 @@ class Player:
 
     def op_mmap(self):
         path, data = self.existing(), self.rng.randbytes(3000)
+        if not self.plain(path):
+            return None
 
         def call(r):
             fd = os.open(os.path.join(r, path), os.O_RDWR)
@@ -180,6 +187,8 @@ class Player:
 
     def op_read(self):
         path, at, n = self.existing(), self.offset(), self.size()
+        if not self.plain(path):
+            return None
 
         def call(r):
             with open(os.path.join(r, path), "rb", buffering=0) as f:
@@ -188,6 +197,8 @@ class Player:
 
     def op_fsync(self):
         path = self.existing()
+        if not self.plain(path):
+            return None
 
         def call(r):
             fd = os.open(os.path.join(r, path), os.O_RDONLY)
@@ -196,7 +207,8 @@ class Player:
             finally:
                 os.close(fd)
             if r == self.roots[0] and stat.S_ISREG(os.stat(os.path.join(r, path)).st_mode):
-                self.synced[path] = files.read(os.path.join(r, path))
+                full = os.path.join(r, path)
+                self.synced[os.path.normpath(path)] = os.stat(full).st_ino, files.read(full)
         return path, call
 
     def op_nocow(self):
@@ -226,7 +238,7 @@ class Player:
 
     def op_unlink(self):
         path = self.existing(lambda p: not os.path.isdir(p))
-        self.touch(os.path.normpath(path), path)
+        self.touch(path)
         return path, self.timed(lambda r: os.unlink(os.path.join(r, path)), path)
 
     def op_rename(self):
@@ -236,7 +248,7 @@ class Player:
             os.rename(os.path.join(r, old), os.path.join(r, new))
             if r == self.roots[0]:
                 self.moved(os.path.normpath(old), new)
-        self.touch(old, new, os.path.normpath(old))
+        self.touch(old, new)
         return f"{old} {new}", self.timed(call, old, new)
 
     def moved(self, old, new):
