@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -59,6 +60,29 @@ static void test_csum_is_little_endian(void **state)
 	assert_string_equal(csum_name(0), "crc32c");
 }
 
+static void assert_csum(u16 type, const char *text, const char *hex)
+{
+	u8 out[CSUM_SIZE_MAX];
+	char got[2 * CSUM_SIZE_MAX + 1];
+
+	csum_compute(type, text, strlen(text), out);
+	for (u32 i = 0; i < csum_size(type); i++)
+		sprintf(got + 2 * i, "%02x", out[i]);
+	assert_string_equal(got, hex);
+}
+
+/* Published vectors; xxhash64 is stored little-endian. */
+static void test_other_csums(void **state)
+{
+	assert_csum(1, "", "99e9d85137db46ef");
+	assert_csum(1, "abc", "990977adf52cbc44");
+	assert_csum(2, "abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+	assert_csum(3, "abc", "bddd813c634239723171ef3fee98579b94964e3bb1cb3e427262c8c068d52319");
+	assert_int_equal(csum_size(1), 8);
+	assert_int_equal(csum_size(2), 32);
+	assert_int_equal(csum_size(3), 32);
+}
+
 static void test_name_hash(void **state)
 {
 	/* (6 DIR_ITEM 2378154706) in the root tree of every file system that mkfs.btrfs made */
@@ -90,6 +114,7 @@ int main(void)
 		cmocka_unit_test(test_crc32c_vectors),
 		cmocka_unit_test(test_crc32c_against_bits),
 		cmocka_unit_test(test_csum_is_little_endian),
+		cmocka_unit_test(test_other_csums),
 		cmocka_unit_test(test_name_hash),
 		cmocka_unit_test(test_extref_hash),
 		cmocka_unit_test(test_extent_data_ref_hash),
