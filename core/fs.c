@@ -11,6 +11,7 @@
 
 #include "core/extent/delayed_ref.h"
 #include "core/file/file.h"
+#include "core/file/plain_cache.h"
 #include "core/inode/inode.h"
 #include "core/inode/orphan.h"
 #include "core/space/space.h"
@@ -24,6 +25,8 @@
 #include "core/tree/search.h"
 #include "disk/base/buffer.h"
 #include "disk/base/log.h"
+#include "disk/base/work_pool.h"
+#include "disk/codec/compress.h"
 #include "disk/volume/volume.h"
 
 #define DEFAULT_CACHE_BYTES MIB(256)
@@ -80,6 +83,10 @@ static int create_parts(struct fs *fs)
 		r = inode_table_create(fs);
 	if (r == 0)
 		r = file_flusher_create(fs);
+	if (r == 0)
+		r = work_pool_create(0, &fs->workers);
+	if (r == 0)
+		r = plain_cache_create(&fs->plain_cache);
 	return r;
 }
 
@@ -241,6 +248,8 @@ static void destroy(struct fs *fs)
 		inode_table_destroy(fs);
 	if (fs->flusher)
 		file_flusher_destroy(fs);
+	work_pool_destroy(fs->workers);
+	plain_cache_destroy(fs->plain_cache);
 	trans_mgr_destroy(fs);
 	space_destroy(fs);
 	root_put(fs->top_root);
@@ -254,6 +263,7 @@ static void destroy(struct fs *fs)
 	node_cache_free(fs->cache);
 	epochs_destroy(fs->epochs);
 	volume_close(fs->vol);
+	compress_drain();
 	buffer_pool_drain();
 	free(fs);
 }

@@ -23,6 +23,8 @@ struct epochs;
 struct inode_table;
 struct root_table;
 struct file_flusher;
+struct plain_cache;
+struct work_pool;
 
 struct fs_options {
 	const char *source;
@@ -88,6 +90,9 @@ struct fs {
 	struct space *space;
 	struct inode_table *inodes;
 	struct file_flusher *flusher;
+	struct work_pool *workers;    /* for what keeps a core busy: compression */
+	struct plain_cache *plain_cache;
+	_Atomic u64 reuse_count;      /* goes up before freed space becomes usable again */
 	struct fs_hooks hooks;
 	void *relocation;       /* owned by the layer above */
 };

@@ -10,6 +10,8 @@
 #include "core/fs.h"
 #include "core/inode/inode.h"
 #include "core/tree/search.h"
+#include "disk/base/log.h"
+#include "disk/codec/compress.h"
 
 #define INLINE_HEADER offsetof(struct btrfs_file_extent_item, disk_bytenr)
 
@@ -205,23 +207,48 @@ int file_extent_lookup_range(struct root *root, u64 ino, u64 start, u64 end,
 	return n;
 }
 
-int file_extent_read_inline(struct root *root, u64 ino, void *buf, u32 len)
+/* The bytes of the inline extent of @ino as the item holds them, in *ret for the caller to free:
+ * their number. */
+static int inline_copy(struct root *root, u64 ino, struct file_mapping *m, u8 **ret)
 {
 	_cleanup_path_ struct path path = {};
 	struct key key = file_extent_key(ino, 0);
-	struct file_mapping m;
-	u32 size;
 	int r = tree_search(root, &key, &path);
+	u32 size;
 
 	if (r < 0)
 		return r;
-	if (r > 0 || !mapping_here(&path, ino, &m) || m.type != MAPPING_INLINE)
+	if (r > 0 || !mapping_here(&path, ino, m) || m->type != MAPPING_INLINE)
 		return -EAGAIN;
 	size = path_size(&path);
-	if (size < INLINE_HEADER)
+	if (size <= INLINE_HEADER)
 		return -EUCLEAN;
-	len = MIN(len, size - (u32)INLINE_HEADER);
+	size -= (u32)INLINE_HEADER;
+	*ret = malloc(size);
+	if (!*ret)
+		return -ENOMEM;
+	memcpy(*ret, (const u8 *)path_data(&path) + INLINE_HEADER, size);
+	return (int)size;
+}
+
+int file_extent_read_inline(struct root *root, u64 ino, void *buf, u32 len)
+{
+	_cleanup_free_ u8 *data = NULL;
+	struct file_mapping m;
+	int size = inline_copy(root, ino, &m, &data), r;
+
+	if (size < 0)
+		return size;
 	len = (u32)MIN((u64)len, m.ram_bytes);
-	memcpy(buf, (const u8 *)path_data(&path) + INLINE_HEADER, len);
-	return (int)len;
+	if (!m.compression) {
+		len = MIN(len, (u32)size);
+		memcpy(buf, data, len);
+		return (int)len;
+	}
+	r = decompress_data(m.compression, root->fs->sectorsize, data, (u32)size, buf, len);
+	if (r == -EIO)
+		log_fault("root %llu inode %llu: inline %s extent does not decompress",
+			  (unsigned long long)root->id, (unsigned long long)ino,
+			  compress_name(m.compression));
+	return r < 0 ? r : (int)len;
 }

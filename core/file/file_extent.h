@@ -89,7 +89,7 @@ _must_check_ int file_extent_lookup_locked(struct root *root, u64 ino, u64 off, 
 _must_check_ int file_extent_lookup_range(struct root *root, u64 ino, u64 start, u64 end,
 					  struct file_mapping *ret, int max);
 
-/* Copies out data of the inline extent of @ino (at most @len bytes); bytes copied. */
+/* Copies out data of the inline extent of @ino (at most @len bytes), decompressed; bytes copied. */
 _must_check_ int file_extent_read_inline(struct root *root, u64 ino, void *buf, u32 len);
 
 /*

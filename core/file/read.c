@@ -5,17 +5,19 @@
  * A read holds the range shared and, from mapping lookup to the bytes in its buffer, an epoch: the
  * space it looks at is not reused meanwhile. Relocation may move an extent at any moment, so a
  * missing or wrong checksum first means to look the mapping up again; only if it still says the
- * same is the data bad, and repaired from another copy if there is one.
+ * same is the data bad, and repaired from another copy if there is one. Several compressed extents
+ * in one read are read and decompressed side by side.
  */
 #include "core/extent/csum_tree.h"
 #include "core/file/file.h"
 #include "core/file/file_extent.h"
-#include "core/file/file_state.h"
+#include "core/file/file_read.h"
 #include "core/fs.h"
 #include "core/trans/epoch.h"
 #include "disk/base/buffer.h"
 #include "disk/base/log.h"
 #include "disk/base/sync_point.h"
+#include "disk/base/work_pool.h"
 #include "disk/codec/csum.h"
 #include "disk/volume/volume.h"
 
@@ -24,13 +26,8 @@
 #define READ_SECTORS (READ_PIECE / 4096)
 #define LOOKUPS_MAX 100
 
-struct extent_read {
-	struct inode *inode;
-	const struct file_mapping *m;
-};
-
-/* For repair: does the file still have this piece there? Called without locks. */
-static bool still_mapped(void *ctx)
+/* For repair, too. */
+bool extent_still_mapped(void *ctx)
 {
 	const struct extent_read *rd = ctx;
 	struct file_mapping now;
@@ -57,32 +54,27 @@ static int read_piece(struct extent_read *rd, u64 logical, u64 len, u8 *buf)
 	int have, r;
 
 	if (file_nodatasum(rd->inode))
-		return volume_read_data(fs->vol, logical, len, NULL, NULL, buf, still_mapped, rd);
+		return volume_read_data(fs->vol, logical, len, NULL, NULL, buf, extent_still_mapped, rd);
 	memset(present, 0, sectors);
 	have = csum_lookup(fs, logical, len, csums, present);
 	if (have < 0)
 		return have;
 	if ((u64)have < sectors)
-		return still_mapped(rd) ? missing_csum(rd->inode, logical) : -EAGAIN;
+		return extent_still_mapped(rd) ? missing_csum(rd->inode, logical) : -EAGAIN;
 	r = volume_read_data_quiet(fs->vol, logical, len, csums, present, buf);
 	if (r != -EIO)
 		return r;
-	if (!still_mapped(rd))
+	if (!extent_still_mapped(rd))
 		return -EAGAIN;
-	return volume_read_data(fs->vol, logical, len, csums, present, buf, still_mapped, rd);
+	return volume_read_data(fs->vol, logical, len, csums, present, buf, extent_still_mapped, rd);
 }
 
-static int read_extent(struct inode *inode, const struct file_mapping *m, u64 start, u64 end,
-		       u8 *buf)
+int extent_read_bytes(struct extent_read *rd, u64 logical, u64 len, u8 *buf)
 {
-	struct extent_read rd = {.inode = inode, .m = m};
-	u64 logical = mapping_logical(m) + (start - m->off);
-
-	SP("rd.io", .ino = inode->ino, .off = start, .len = end - start, .bytenr = logical,
-	   .root = inode->root->id);
-	for (u64 done = 0; done < end - start; done += READ_PIECE) {
-		int r = read_piece(&rd, logical + done, MIN(READ_PIECE, end - start - done),
-				   buf + done);
+	SP("rd.io", .ino = rd->inode->ino, .off = rd->m->off, .len = len, .bytenr = logical,
+	   .root = rd->inode->root->id);
+	for (u64 done = 0; done < len; done += READ_PIECE) {
+		int r = read_piece(rd, logical + done, MIN(READ_PIECE, len - done), buf + done);
 
 		if (r < 0)
 			return r;
@@ -90,12 +82,22 @@ static int read_extent(struct inode *inode, const struct file_mapping *m, u64 st
 	return 0;
 }
 
+static int read_extent(struct inode *inode, const struct file_mapping *m, u64 start, u64 end,
+		       u8 *buf)
+{
+	struct extent_read rd = {.inode = inode, .m = m};
+
+	if (m->compression)
+		return extent_read_compressed(&rd, start, end, buf);
+	return extent_read_bytes(&rd, mapping_logical(m) + (start - m->off), end - start, buf);
+}
+
 static int unreadable(const struct inode *inode, const struct file_mapping *m)
 {
 	static _Atomic bool told;
 
 	if (!atomic_exchange(&told, true))
-		log_fault("root %llu inode %llu: compressed or encoded extents are not supported",
+		log_fault("root %llu inode %llu: encoded extents are not supported",
 			  (unsigned long long)inode->root->id, (unsigned long long)inode->ino);
 	return -EOPNOTSUPP;
 }
@@ -105,7 +107,7 @@ static int read_mapping(struct inode *inode, const struct file_mapping *m, u64 s
 {
 	int r;
 
-	if (m->compression || m->other_encoding)
+	if (m->other_encoding)
 		return unreadable(inode, m);
 	if (m->type == MAPPING_REG)
 		return read_extent(inode, m, start, end, buf);
@@ -118,12 +120,53 @@ static int read_mapping(struct inode *inode, const struct file_mapping *m, u64 s
 	return MIN(r, 0);
 }
 
+/* A mapping and the part of it that is wanted. */
+struct read_task {
+	struct inode *inode;
+	const struct file_mapping *m;
+	u64 start, end;
+	u8 *buf;
+	int r;
+};
+
+static void read_task_run(void *item)
+{
+	struct read_task *t = item;
+
+	t->r = read_mapping(t->inode, t->m, t->start, t->end, t->buf);
+}
+
+/* More than one is worth other cores: decompressing is. */
+static bool worth_spreading(const struct file_mapping *m, int n)
+{
+	int compressed = 0;
+
+	for (int i = 0; i < n; i++)
+		compressed += m[i].type == MAPPING_REG && m[i].compression;
+	return compressed > 1;
+}
+
+static int read_tasks(struct fs *fs, struct read_task *t, int n, bool spread)
+{
+	int r = 0;
+
+	if (spread)
+		work_pool_run(fs->workers, read_task_run, t, sizeof(*t), (size_t)n);
+	for (int i = 0; r == 0 && i < n; i++) {
+		if (!spread)
+			read_task_run(&t[i]);
+		r = t[i].r;
+	}
+	return r;
+}
+
 /* One lookup's worth of [start, end): how far it got, or <0. */
 static s64 read_some(struct inode *inode, u64 start, u64 end, u8 *buf)
 {
 	struct file_mapping m[READ_MAPPINGS];
+	struct read_task task[READ_MAPPINGS];
 	u64 pos = start;
-	int n;
+	int n, tasks = 0, r;
 	EPOCH_SCOPE(inode->fs);
 
 	n = file_extent_lookup_range(inode->root, inode->ino, start, end, m, READ_MAPPINGS);
@@ -133,13 +176,12 @@ static s64 read_some(struct inode *inode, u64 start, u64 end, u8 *buf)
 	   .root = inode->root->id, .bytenr = m[0].disk_bytenr);
 	for (int i = 0; i < n && pos < end; i++) {
 		u64 to = MIN(end, mapping_end(&m[i]));
-		int r = read_mapping(inode, &m[i], pos, to, buf + (pos - start));
 
-		if (r < 0)
-			return r;
+		task[tasks++] = (struct read_task){inode, &m[i], pos, to, buf + (pos - start), 0};
 		pos = to;
 	}
-	return (s64)(pos - start);
+	r = read_tasks(inode->fs, task, tasks, worth_spreading(m, n));
+	return r < 0 ? r : (s64)(pos - start);
 }
 
 int file_read_mapped(struct inode *inode, u64 start, u64 end, u8 *buf)

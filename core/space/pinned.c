@@ -229,6 +229,7 @@ void space_unpin(struct fs *fs, u64 transid)
 {
 	u64 at = 0;
 
+	atomic_fetch_add(&fs->reuse_count, 1);
 	for (;;) {
 		_cleanup_group_ struct block_group *bg = block_group_next(fs, at);
 
