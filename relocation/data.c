@@ -128,11 +128,17 @@ static int switch_refs(struct graph *g, struct trans *trans, struct moved_extent
 	return r;
 }
 
-/* Runs of sectors that have checksums take them along, unchanged. */
+static bool is_switched_now(const struct moved_extent *e)
+{
+	return e->state == MOVED_COPIED && e->refs.count;
+}
+
+/* Runs of sectors that have checksums take them along, unchanged. Before the pointers change:
+ * readers look without joining, and a mapped sector must never be without its checksum. */
 static int carry_csums(struct trans *trans, const struct moved_extent *e)
 {
 	u32 sectorsize = trans->fs->sectorsize;
-	size_t sectors = e->any_csum ? e->len / sectorsize : 0;
+	size_t sectors = is_switched_now(e) && e->any_csum ? e->len / sectorsize : 0;
 
 	for (size_t i = 0, end; i < sectors; i = end) {
 		int r;
@@ -153,11 +159,9 @@ static int switch_extent(struct graph *g, struct trans *trans, struct moved_exte
 {
 	int r;
 
-	if (e->state != MOVED_COPIED || !e->refs.count)
+	if (!is_switched_now(e))
 		return 0;
 	r = switch_refs(g, trans, e);
-	if (r == 0)
-		r = carry_csums(trans, e);
 	if (r == 0) {
 		e->state = MOVED_SWITCHED;
 		block_group_reservation_put(TAKE(e->to.bg));
@@ -167,8 +171,12 @@ static int switch_extent(struct graph *g, struct trans *trans, struct moved_exte
 
 static int apply(struct graph *g, struct trans *trans, struct extent_batch *batch)
 {
-	int r = graph_apply(g, trans);
+	int r = 0;
 
+	for (size_t i = 0; r == 0 && i < batch->count; i++)
+		r = carry_csums(trans, &batch->v[i]);
+	if (r == 0)
+		r = graph_apply(g, trans);
 	for (size_t i = 0; r == 0 && i < batch->count; i++)
 		r = switch_extent(g, trans, &batch->v[i]);
 	if (r < 0)

@@ -28,7 +28,7 @@ class KernelLog:
             level = int(head.split(",")[0]) & 7
             if level > 4 or "BTRFS" not in text:
                 continue
-            named = re.search(r"\(device (\w+)", text)
+            named = re.search(r"\(device (\w+)", text) or re.search(r"/dev/(\w+)", text)
             if named is None or named.group(1) == os.path.basename(device):
                 found.append(text.split("\n")[0])
         return found
