@@ -20,6 +20,7 @@
 #include "disk/base/log.h"
 #include "disk/base/sync_point.h"
 #include "fuse/edge.h"
+#include "fuse/mount_helper.h"
 #include "fuse/mount_point.h"
 #include "fuse/mount_table.h"
 #include "fuse/options.h"
@@ -85,6 +86,26 @@ static int parse_args(struct mount *m, int argc, char **argv, struct reason *why
 	m->source_arg = argv[optind];
 	m->target_arg = argv[optind + 1];
 	return bad ? 1 : -1;
+}
+
+/* The same as mount(8) passes it. -1: go on. */
+static int parse_helper_args(struct mount *m, int argc, char **argv, struct reason *why)
+{
+	struct helper_args args;
+	int bad;
+
+	if (!mount_helper_parse(argc, argv, &args)) {
+		fputs(usage_text, stderr);
+		return EXIT_USAGE;
+	}
+	m->source_arg = args.source;
+	m->target_arg = args.target;
+	bad = options_parse(&m->opt, args.options, why);
+	if (!bad && !args.fake && mount_helper_is_remount(args.options)) {
+		bad = mount_helper_remount(&args, m->opt.mount_flags, why);
+		return bad ? 1 : 0;
+	}
+	return bad ? 1 : args.fake ? 0 : -1;
 }
 
 static int fail(const struct mount *m, const struct reason *why, int err)
@@ -386,7 +407,8 @@ int main(int argc, char **argv)
 	int word = -1, saved, err;
 
 	options_init(&m.opt);
-	err = parse_args(&m, argc, argv, &why);
+	err = mount_helper_called(argv[0]) ? parse_helper_args(&m, argc, argv, &why) :
+					     parse_args(&m, argc, argv, &why);
 	if (err >= 0)
 		return err == 1 ? fail(&m, &why, -EINVAL) : err;
 	if (!m.foreground)

@@ -18,6 +18,7 @@ struct option {
 	/* NULL @value: given without one. -EINVAL: bad value. */
 	int (*apply)(struct options *o, const struct option *opt, const char *value);
 	bool wants_value;
+	bool takes_value; /* but works without */
 	unsigned long set, clear; /* for apply_flag */
 };
 
@@ -180,6 +181,12 @@ static const struct option option_table[] = {
 	{"auto", apply_nothing},
 	{"noauto", apply_nothing},
 	{"nofail", apply_nothing},
+	{"user", apply_nothing, .takes_value = true}, /* mount(8) adds who it was */
+	{"users", apply_nothing},
+	{"nouser", apply_nothing},
+	{"group", apply_nothing},
+	{"owner", apply_nothing},
+	{"remount", apply_nothing}, /* mount_helper.c */
 	{"_netdev", apply_nothing},
 	{"default_permissions", apply_nothing}, /* always on */
 	{"acl", apply_nothing},			/* always on */
@@ -207,8 +214,8 @@ static const char *const known_names[] = {
 	"ssd_spread",	"nossd_spread",	 "thread_pool",	 "treelog",	"notreelog",
 	"usebackuproot", "user_subvol_rm_allowed", "ref_verify", "ref_tracker", "strictatime",
 	"lazytime",	"sync",		 "dirsync",	 "mand",	"iversion",
-	"remount",	"bind",		 "loop",	 "offset",	"sizelimit",
-	"user",		"users",	 "group",	 "owner",	"allow_root",
+	"bind",		 "loop",	 "offset",	"sizelimit",
+	"allow_root",
 	"auto_unmount",	"fsname",	 "subtype",	 "max_read",	"context",
 	"fscontext",	"defcontext",	 "rootcontext",	 "nosymfollow",	"silent",
 };
@@ -248,7 +255,7 @@ static int parse_one(struct options *o, char *word, struct reason *why)
 		reason_set(why, "option '%s' wants a value", word);
 		return -EINVAL;
 	}
-	if ((!opt->wants_value && value) || opt->apply(o, opt, value)) {
+	if ((value && !opt->wants_value && !opt->takes_value) || opt->apply(o, opt, value)) {
 		reason_set(why, "option '%s': bad value '%s'", word, value ? value : "");
 		return -EINVAL;
 	}
