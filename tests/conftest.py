@@ -4,6 +4,7 @@
   --subject kernel   the kernel's btrfs in its place: proves the tests themselves
   --full             long campaigns: all seeds, more crash states
 """
+import json
 import os
 import shutil
 import signal
@@ -28,10 +29,20 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     # a test run that is stopped still takes its mounts away
     signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated", 130))
-    for line in ("fuse_only: about what only btrfuse has (options, in place, hooks); not run on the kernel subject",
+    for line in ("plain: measures memory or time; left out under a sanitizer",
+                 "fuse_only: about what only btrfuse has (options, in place, hooks); not run on the kernel subject",
                  "hooks: needs a test-hooks build",
                  "needs_kernel: needs root and a kernel with btrfs"):
         config.addinivalue_line("markers", line)
+
+
+def sanitized(build):
+    """Whether a build folder is made with a sanitizer."""
+    path = os.path.join(build, "meson-info", "intro-buildoptions.json")
+    if not os.path.exists(path):
+        return False
+    with open(path) as f:
+        return any(o["name"] == "b_sanitize" and o["value"] != "none" for o in json.load(f))
 
 
 def have_kernel_btrfs():
@@ -45,10 +56,14 @@ def pytest_collection_modifyitems(config, items):
         gone = [i for i in items if i.get_closest_marker("fuse_only") or i.get_closest_marker("hooks")]
         config.hook.pytest_deselected(items=gone)
         items[:] = [i for i in items if i not in gone]
+    if sanitized(config.getoption("--build")):
+        gone = [i for i in items if i.get_closest_marker("plain")]
+        config.hook.pytest_deselected(items=gone)
+        items[:] = [i for i in items if i not in gone]
     if not have_kernel_btrfs():
         why = pytest.mark.skip(reason="needs root and a kernel with btrfs")
         for item in items:
-            if "model" not in str(item.fspath):
+            if item.fspath.dirpath().basename not in ("model", "layers"):
                 item.add_marker(why)
 
 

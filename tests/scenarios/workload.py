@@ -1,4 +1,4 @@
-"""Writer processes with O_DIRECT on nodatacow and preallocated files; every acknowledgement is kept in shared memory."""
+"""Writer processes on files of several kinds; every acknowledgement is kept in shared memory."""
 import mmap
 import os
 import random
@@ -21,11 +21,28 @@ class SharedCounters:
         struct.pack_into("<Q", self.map, 8 * i, value)
 
 
-class Writers:
-    """@count writers, one file each: even ones nodatacow, odd ones preallocated."""
+class BufferedFile:
+    """Through the page cache, an fsync now and then."""
 
-    def __init__(self, folder, count=4, file_blocks=1024, seed=1):
+    def __init__(self, path, fsync_every=64):
+        self.fd, self.left, self.every = os.open(path, os.O_RDWR), fsync_every, fsync_every
+
+    def write(self, data, offset):
+        os.pwrite(self.fd, data, offset)
+        self.left -= 1
+        if not self.left:
+            os.fsync(self.fd)
+            self.left = self.every
+
+
+class Writers:
+    """@count writers, one file each, of these kinds in turn:
+    nocow (nodatacow, O_DIRECT), prealloc (preallocated, O_DIRECT), cow (checksummed, O_DIRECT), buffered (the same through
+    the page cache)."""
+
+    def __init__(self, folder, count=4, file_blocks=1024, seed=1, kinds=("nocow", "prealloc")):
         self.folder, self.count, self.blocks, self.seed = folder, count, file_blocks, seed
+        self.kinds = [kinds[n % len(kinds)] for n in range(count)]
         self.issued = [SharedCounters(file_blocks) for _ in range(count)]
         self.acked = [SharedCounters(file_blocks) for _ in range(count)]
         self.seconds = [SharedCounters(1000) for _ in range(count)]
@@ -36,14 +53,15 @@ class Writers:
 
     def prepare(self):
         for n in range(self.count):
-            if n % 2 == 0:
-                files.nocow(self.path(n))
-                data = b"".join(blocks.make(n, b, 1, n) for b in range(self.blocks))
-                files.write(self.path(n), data, sync=True)
-                for b in range(self.blocks):
-                    self.issued[n][b] = self.acked[n][b] = 1
-            else:
+            if self.kinds[n] == "prealloc":
                 files.fallocate(self.path(n), 0, self.blocks * blocks.SIZE)
+                continue
+            if self.kinds[n] == "nocow":
+                files.nocow(self.path(n))
+            data = b"".join(blocks.make(n, b, 1, n) for b in range(self.blocks))
+            files.write(self.path(n), data, sync=True)
+            for b in range(self.blocks):
+                self.issued[n][b] = self.acked[n][b] = 1
 
     def start(self, seconds):
         self.duration, self.begin = seconds, time.monotonic()
@@ -62,7 +80,7 @@ class Writers:
 
     def _write(self, n):
         rng = random.Random(self.seed * 1000 + n)
-        f = blocks.DirectFile(self.path(n))
+        f = (BufferedFile if self.kinds[n] == "buffered" else blocks.DirectFile)(self.path(n))
         while (elapsed := time.monotonic() - self.begin) < self.duration:
             count = rng.choice((1, 1, 1, 2, 8))
             at = rng.randrange(self.blocks - count + 1)
