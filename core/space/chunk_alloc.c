@@ -144,7 +144,8 @@ static void register_group(struct space *s, struct block_group *bg)
 	group_sums_add(bg);
 	info->profile = bg->flags & BTRFS_BLOCK_GROUP_PROFILE_MASK;
 	info->hint = bg->logical;
-	TAILQ_INSERT_TAIL(&s->pending, block_group_ref(bg), pending_link);
+	block_group_ref(bg); /* the macro evaluates its arguments more than once */
+	TAILQ_INSERT_TAIL(&s->pending, bg, pending_link);
 	group_mark_dirty(s, bg);
 }
 

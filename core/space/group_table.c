@@ -149,5 +149,6 @@ void group_mark_dirty(struct space *s, struct block_group *bg)
 	if (bg->on_dirty_list || bg->removed)
 		return;
 	bg->on_dirty_list = true;
-	TAILQ_INSERT_TAIL(&s->dirty, block_group_ref(bg), dirty_link);
+	block_group_ref(bg); /* the macro evaluates its arguments more than once */
+	TAILQ_INSERT_TAIL(&s->dirty, bg, dirty_link);
 }

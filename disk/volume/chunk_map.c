@@ -53,6 +53,7 @@ u32 chunk_to_disk(const struct chunk *chunk, struct btrfs_chunk *disk)
 {
 	u32 size = (u32)(offsetof(struct btrfs_chunk, stripe) +
 			 chunk->num_stripes * sizeof(struct btrfs_stripe));
+	struct btrfs_stripe *s;
 
 	if (!disk)
 		return size;
@@ -65,9 +66,9 @@ u32 chunk_to_disk(const struct chunk *chunk, struct btrfs_chunk *disk)
 	put_le32(&disk->sector_size, chunk->sector_size);
 	put_le16(&disk->num_stripes, chunk->num_stripes);
 	put_le16(&disk->sub_stripes, chunk->sub_stripes);
-	for (u16 i = 0; i < chunk->num_stripes; i++) {
-		struct btrfs_stripe *s = &disk->stripe + i;
-
+	/* the struct declares one stripe, more follow */
+	s = (struct btrfs_stripe *)((u8 *)disk + offsetof(struct btrfs_chunk, stripe));
+	for (u16 i = 0; i < chunk->num_stripes; i++, s++) {
 		put_le64(&s->devid, chunk->stripes[i].devid);
 		put_le64(&s->offset, chunk->stripes[i].physical);
 		memcpy(s->dev_uuid, chunk->stripes[i].dev_uuid, BTRFS_UUID_SIZE);

@@ -204,6 +204,7 @@ def many_files(path, count, size_mib):
 
 
 @pytest.mark.fuse_only
+@pytest.mark.plain
 def test_memory_with_many_files(subject, image_cache, scratch, full):
     """cache_size=32M: 128 MiB of resident memory at most, plus 64 bytes for each inode that the kernel holds; and changing
     one file commits less than 1 MiB."""

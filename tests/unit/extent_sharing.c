@@ -575,7 +575,7 @@ static void campaign(u32 seed, bool skinny, u64 cache_bytes, u32 transactions)
 static void test_shared_until_durable(void **state)
 {
 	struct key other = KEY(HOT_INO, BTRFS_EXTENT_DATA_KEY, 0);
-	struct pointer p;
+	struct pointer p = {};
 
 	world_open(51, true, MIB(64));
 	op_write(&w.roots[2]);
