@@ -89,6 +89,12 @@ static const struct ioctl_entry {
 	{BTRFS_IOC_BALANCE_CTL, sizeof(int), 0, true, ioctl_balance_ctl},
 	{BTRFS_IOC_BALANCE_PROGRESS, 0, sizeof(struct btrfs_ioctl_balance_args), true,
 	 ioctl_balance_progress},
+	{BTRFS_IOC_TREE_SEARCH, sizeof(struct btrfs_ioctl_search_args),
+	 sizeof(struct btrfs_ioctl_search_args), true, ioctl_tree_search},
+	{BTRFS_IOC_TREE_SEARCH_V2, sizeof(struct btrfs_ioctl_search_args_v2),
+	 sizeof(struct btrfs_ioctl_search_args_v2), true, ioctl_tree_search_v2},
+	{BTRFS_IOC_INO_LOOKUP, sizeof(struct btrfs_ioctl_ino_lookup_args),
+	 sizeof(struct btrfs_ioctl_ino_lookup_args), false, ioctl_ino_lookup},
 	{BTRFUSE_IOC_REPORT, sizeof(int), 0, true, ioctl_report},
 };
 

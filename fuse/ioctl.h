@@ -33,6 +33,8 @@ ioctl_fn ioctl_balance_v2, ioctl_balance_ctl, ioctl_balance_progress;
 /* ioctl_info.c */
 ioctl_fn ioctl_fs_info, ioctl_dev_info, ioctl_space_info, ioctl_get_label, ioctl_set_label,
 	ioctl_shutdown;
+/* ioctl_search.c */
+ioctl_fn ioctl_tree_search, ioctl_tree_search_v2, ioctl_ino_lookup;
 /* ioctl_inode.c */
 ioctl_fn ioctl_get_flags, ioctl_set_flags, ioctl_get_xattr, ioctl_set_xattr, ioctl_get_version;
 

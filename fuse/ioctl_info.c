@@ -73,7 +73,10 @@ static u64 profile_of(struct fs *fs, u64 type)
 	return flags;
 }
 
-/* As the kernel lists them: data, system, metadata. */
+/* What the kernel shows as "GlobalReserve"; 6.1's headers do not name the bit. */
+#define SPACE_INFO_GLOBAL_RESERVE (1ULL << 49)
+
+/* As the kernel lists them: data, system, metadata, and what is kept back of the last. */
 static unsigned collect_space(struct fs *fs, struct btrfs_ioctl_space_info *ret)
 {
 	static const u64 types[] = {BTRFS_BLOCK_GROUP_DATA, BTRFS_BLOCK_GROUP_SYSTEM,
@@ -91,6 +94,10 @@ static unsigned collect_space(struct fs *fs, struct btrfs_ioctl_space_info *ret)
 			.used_bytes = u.used,
 		};
 	}
+	ret[n++] = (struct btrfs_ioctl_space_info){
+		.flags = SPACE_INFO_GLOBAL_RESERVE,
+		.total_bytes = space_global_reserve(fs),
+	};
 	return n;
 }
 
@@ -99,7 +106,7 @@ static unsigned collect_space(struct fs *fs, struct btrfs_ioctl_space_info *ret)
 int ioctl_space_info(struct ioctl_call *c)
 {
 	struct btrfs_ioctl_space_args *a = c->out;
-	struct btrfs_ioctl_space_info list[3];
+	struct btrfs_ioctl_space_info list[4];
 	unsigned n = collect_space(c->e->fs, list);
 	int err = 0;
 

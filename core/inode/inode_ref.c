@@ -95,7 +95,7 @@ int inode_ref_delete(struct trans *trans, struct root *root, u64 ino, u64 parent
 	return r == -ENOENT ? -EUCLEAN : r;
 }
 
-int inode_ref_parent(struct root *root, u64 ino, u64 *ret)
+int inode_ref_first(struct root *root, u64 ino, u64 *parent, char *name, u16 *len)
 {
 	_cleanup_path_ struct path path = {};
 	struct name_record rec;
@@ -105,14 +105,20 @@ int inode_ref_parent(struct root *root, u64 ino, u64 *ret)
 	if (r < 0)
 		return r;
 	key = path_key(&path);
-	if (key.objectid != ino)
-		return -ENOENT;
-	*ret = key.offset;
-	if (key.type == BTRFS_INODE_REF_KEY)
-		return 0;
-	if (key.type != BTRFS_INODE_EXTREF_KEY ||
+	if (key.objectid != ino ||
+	    (key.type != BTRFS_INODE_REF_KEY && key.type != BTRFS_INODE_EXTREF_KEY) ||
 	    !name_record_at(key.type, path_data(&path), path_size(&path), 0, &rec))
 		return -ENOENT;
-	*ret = rec.parent;
+	*parent = key.type == BTRFS_INODE_REF_KEY ? key.offset : rec.parent;
+	memcpy(name, rec.name.s, rec.name.len);
+	*len = rec.name.len;
 	return 0;
+}
+
+int inode_ref_parent(struct root *root, u64 ino, u64 *ret)
+{
+	char name[NAME_LEN_MAX];
+	u16 len;
+
+	return inode_ref_first(root, ino, ret, name, &len);
 }

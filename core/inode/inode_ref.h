@@ -24,6 +24,9 @@ _must_check_ int inode_ref_insert(struct trans *trans, struct root *root, u64 in
 _must_check_ int inode_ref_delete(struct trans *trans, struct root *root, u64 ino, u64 parent,
 				  struct name name);
 
+/* The first name of the inode and the directory that it stands in. @name has NAME_LEN_MAX bytes. */
+_must_check_ int inode_ref_first(struct root *root, u64 ino, u64 *parent, char *name, u16 *len);
+
 /* The parent that the first reference names: a directory's only one. -ENOENT. */
 _must_check_ int inode_ref_parent(struct root *root, u64 ino, u64 *ret);
 
