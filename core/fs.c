@@ -14,6 +14,8 @@
 #include "core/file/plain_cache.h"
 #include "core/inode/inode.h"
 #include "core/inode/orphan.h"
+#include "core/space/free_space_build.h"
+#include "core/space/free_space_cache.h"
 #include "core/space/space.h"
 #include "core/subvol/mount_root.h"
 #include "core/subvol/root_table.h"
@@ -174,6 +176,9 @@ static int load_global_trees(struct fs *fs, struct reason *why)
 			return r;
 		}
 	}
+	/* building and clearing begin with what there was; reading needs neither */
+	if (!free_space_tree_valid(fs) || fs->opt.clear_cache)
+		fs->fst_stale = TAKE(fs->fst_root);
 	if (!fs->block_group_root) {
 		fs->block_group_root = fs->extent_root;
 		atomic_fetch_add(&fs->extent_root->refs, 1);
@@ -253,6 +258,7 @@ static void destroy(struct fs *fs)
 	trans_mgr_destroy(fs);
 	space_destroy(fs);
 	root_put(fs->top_root);
+	root_put(fs->fst_stale);
 	if (fs->roots)
 		root_table_destroy(fs);
 	for (size_t i = 0; i < ARRAY_SIZE(global_trees); i++)
@@ -266,6 +272,23 @@ static void destroy(struct fs *fs)
 	compress_drain();
 	buffer_pool_drain();
 	free(fs);
+}
+
+/* A tree is built when asked for, and when the flag says that there should be one. */
+static int prepare_free_space(struct fs *fs, struct reason *why)
+{
+	bool flagged = fs_has_compat_ro(fs, BTRFS_FEATURE_COMPAT_RO_FREE_SPACE_TREE);
+	int r = 0;
+
+	if (fs->readonly || fs->fst_root)
+		return 0;
+	if (fs->opt.space_cache_v2 || flagged)
+		return free_space_tree_build(fs, why);
+	if (fs->opt.clear_cache)
+		r = free_space_cache_drop(fs);
+	if (r < 0)
+		reason_set(why, "cannot clear the free-space cache: %s", strerror(-r));
+	return r;
 }
 
 static int open_into(struct fs *fs, struct reason *why)
@@ -287,7 +310,7 @@ static int open_into(struct fs *fs, struct reason *why)
 		r = orphan_cleanup(fs, fs->mount_root_id);
 	if (r < 0)
 		reason_set(why, "cannot start: %s", strerror(-r));
-	return r;
+	return r < 0 ? r : prepare_free_space(fs, why);
 }
 
 int fs_open(const struct fs_options *opt, struct fs **ret, struct reason *why)

@@ -38,6 +38,8 @@ struct fs_options {
 	bool nologreplay;
 	bool noatime;        /* FUSE updates no atimes; kept for showing */
 	unsigned commit_s;   /* 0: 30 */
+	bool space_cache_v2; /* build a free-space tree if there is none */
+	bool clear_cache;    /* drop what there is of tree and cache; the tree is built anew */
 	u64 cache_bytes;     /* 0: default */
 };
 
@@ -75,7 +77,8 @@ struct fs {
 	struct root *extent_root;
 	struct root *dev_root;
 	struct root *csum_root;
-	struct root *fst_root;
+	struct root *fst_root;  /* NULL: none, or none that may be believed */
+	struct root *fst_stale; /* one that is about to be rebuilt */
 	struct root *uuid_root; /* NULL if the image has none */
 	struct root *data_reloc_root; /* only its nodes matter to us; NULL if there is none */
 	struct root *block_group_root; /* where BLOCK_GROUP_ITEMs are: extent_root without the feature */

@@ -20,7 +20,7 @@ struct feature {
 static const struct feature incompat_features[] = {
 	{ BTRFS_FEATURE_INCOMPAT_MIXED_BACKREF, "mixed backref", true },
 	{ BTRFS_FEATURE_INCOMPAT_DEFAULT_SUBVOL, "default subvolume", true },
-	{ BTRFS_FEATURE_INCOMPAT_MIXED_GROUPS, "mixed block groups", false },
+	{ BTRFS_FEATURE_INCOMPAT_MIXED_GROUPS, "mixed block groups", true },
 	/* set by the kernel at the first compressed write or mount option; extents tell the rest */
 	{ BTRFS_FEATURE_INCOMPAT_COMPRESS_LZO, "lzo compression", true },
 	{ BTRFS_FEATURE_INCOMPAT_COMPRESS_ZSTD, "zstd compression", true },
@@ -29,7 +29,7 @@ static const struct feature incompat_features[] = {
 	{ BTRFS_FEATURE_INCOMPAT_RAID56, "RAID5/6", false },
 	{ BTRFS_FEATURE_INCOMPAT_SKINNY_METADATA, "skinny metadata", true },
 	{ BTRFS_FEATURE_INCOMPAT_NO_HOLES, "no-holes", true },
-	{ BTRFS_FEATURE_INCOMPAT_METADATA_UUID, "metadata uuid", false },
+	{ BTRFS_FEATURE_INCOMPAT_METADATA_UUID, "metadata uuid", true },
 	{ BTRFS_FEATURE_INCOMPAT_RAID1C34, "RAID1C3/4", false },
 	{ BTRFS_FEATURE_INCOMPAT_ZONED, "zoned", false },
 	{ BTRFS_FEATURE_INCOMPAT_EXTENT_TREE_V2, "extent tree v2", false },
@@ -40,12 +40,9 @@ static const struct feature incompat_features[] = {
 static const struct feature compat_ro_features[] = {
 	{ BTRFS_FEATURE_COMPAT_RO_FREE_SPACE_TREE, "free-space tree", true },
 	{ BTRFS_FEATURE_COMPAT_RO_FREE_SPACE_TREE_VALID, "valid free-space tree", true },
-	{ BTRFS_FEATURE_COMPAT_RO_VERITY, "verity", false },
-	{ BTRFS_FEATURE_COMPAT_RO_BLOCK_GROUP_TREE, "block-group tree", false },
+	{ BTRFS_FEATURE_COMPAT_RO_VERITY, "verity", true },
+	{ BTRFS_FEATURE_COMPAT_RO_BLOCK_GROUP_TREE, "block-group tree", true },
 };
-
-#define FST_FLAGS \
-	(BTRFS_FEATURE_COMPAT_RO_FREE_SPACE_TREE | BTRFS_FEATURE_COMPAT_RO_FREE_SPACE_TREE_VALID)
 
 /* The first feature in @flags that is not supported, unknown bits included; NULL if none. */
 static const char *unsupported(u64 flags, const struct feature *table, size_t count, u64 *bit)
@@ -81,17 +78,10 @@ static int check_compat_ro(struct fs *fs, struct reason *why)
 	const char *name = unsupported(fs->compat_ro, compat_ro_features,
 				       ARRAY_SIZE(compat_ro_features), &bit);
 
-	if (fs->readonly)
+	if (fs->readonly || !name)
 		return 0;
-	if (name) {
-		reason_set(why, "unsupported read-write feature: %s (compat_ro bit 0x%llx); "
-			   "it can be mounted with -o ro", name, (unsigned long long)bit);
-		return -EOPNOTSUPP;
-	}
-	if ((fs->compat_ro & FST_FLAGS) == FST_FLAGS)
-		return 0;
-	reason_set(why, "no valid free-space tree (free-space cache v1?); "
-		   "it can be mounted with -o ro");
+	reason_set(why, "unsupported read-write feature: %s (compat_ro bit 0x%llx); "
+		   "it can be mounted with -o ro", name, (unsigned long long)bit);
 	return -EOPNOTSUPP;
 }
 
@@ -124,9 +114,8 @@ int super_check_features(struct fs *fs, struct reason *why)
 			   (unsigned long long)get_le64(&sb->num_devices));
 		return -EOPNOTSUPP;
 	}
-	if (get_le64(&sb->flags) & (BTRFS_SUPER_FLAG_SEEDING | BTRFS_SUPER_FLAG_METADUMP |
-				    BTRFS_SUPER_FLAG_METADUMP_V2)) {
-		reason_set(why, "a seed device or a metadata dump is not supported");
+	if (get_le64(&sb->flags) & BTRFS_SUPER_FLAG_SEEDING) {
+		reason_set(why, "a seed device is not supported");
 		return -EOPNOTSUPP;
 	}
 	r = check_incompat(fs, why);
@@ -191,17 +180,6 @@ static int check_replace(struct fs *fs, struct reason *why)
 	return -EOPNOTSUPP;
 }
 
-/* A v1 cache that the kernel would believe after we changed the space it describes. */
-static int check_v1_cache(struct fs *fs, struct reason *why)
-{
-	u64 cache = get_le64(&fs->super.cache_generation);
-
-	if (cache == 0 || cache == UINT64_MAX || cache != get_le64(&fs->super.generation))
-		return 0;
-	reason_set(why, "a valid free-space cache v1 is not supported read-write");
-	return -EOPNOTSUPP;
-}
-
 int super_check_trees(struct fs *fs, struct reason *why)
 {
 	int r;
@@ -219,8 +197,7 @@ int super_check_trees(struct fs *fs, struct reason *why)
 			return -EOPNOTSUPP;
 		}
 	}
-	r = check_replace(fs, why);
-	return r < 0 ? r : check_v1_cache(fs, why);
+	return check_replace(fs, why);
 }
 
 static void backup_tree(void *bytenr, void *generation, u8 *level, const struct root *root)

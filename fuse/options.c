@@ -135,6 +135,19 @@ static int apply_nologreplay(struct options *o, const struct option *opt, const 
 	return 0;
 }
 
+/* The cache of old (v1) is never written; without a tree the extent tree is asked. */
+static int apply_space_cache(struct options *o, const struct option *opt, const char *value)
+{
+	o->fs.space_cache_v2 = true;
+	return strcmp(value, "v2") ? -EINVAL : 0;
+}
+
+static int apply_clear_cache(struct options *o, const struct option *opt, const char *value)
+{
+	o->fs.clear_cache = true;
+	return 0;
+}
+
 static int apply_allow_other(struct options *o, const struct option *opt, const char *value)
 {
 	o->allow_other = true;
@@ -199,6 +212,8 @@ static const struct option option_table[] = {
 	{"datasum", apply_datasum},
 	{"commit", apply_commit, true},
 	{"nologreplay", apply_nologreplay},
+	{"space_cache", apply_space_cache, true},
+	{"clear_cache", apply_clear_cache},
 	{"cache_size", apply_cache_size, true},
 	{"threads", apply_threads, true},
 };
@@ -206,11 +221,11 @@ static const struct option option_table[] = {
 /* The kernel's (Linux 6.18), mount(8)'s and FUSE's that we may grow. */
 static const char *const known_names[] = {
 	"noacl",	"autodefrag",	 "noautodefrag", "barrier",	"nobarrier",
-	"check_int",	"clear_cache",	 "compress",	 "compress-force", "degraded",
+	"check_int",	"compress",	 "compress-force", "degraded",
 	"device",	"discard",	 "nodiscard",	 "enospc_debug", "noenospc_debug",
 	"fatal_errors", "flushoncommit", "noflushoncommit", "fragment", "inode_cache",
 	"norecovery",	"max_inline",	 "metadata_ratio", "recovery",	"rescue",
-	"skip_balance", "space_cache",	 "nospace_cache", "ssd",	"nossd",
+	"skip_balance", "nospace_cache", "ssd",	"nossd",
 	"ssd_spread",	"nossd_spread",	 "thread_pool",	 "treelog",	"notreelog",
 	"usebackuproot", "user_subvol_rm_allowed", "ref_verify", "ref_tracker", "strictatime",
 	"lazytime",	"sync",		 "dirsync",	 "mand",	"iversion",

@@ -19,6 +19,7 @@
 
 struct request {
 	enum space_kind kind;
+	bool data; /* comes with a reservation, out of a promise */
 	u64 want, min, align;
 	bool load; /* may read: no tree lock is held */
 };
@@ -39,7 +40,7 @@ static s64 take_from(struct block_group *bg, const struct request *rq, u64 *logi
 	bg->cursor = *logical + (u64)len;
 	bg->reserved += (u64)len;
 	info->hint = bg->logical;
-	if (rq->kind == SPACE_DATA) {
+	if (rq->data) {
 		bg->reservations++;
 		info->promised -= MIN((u64)len, info->promised);
 	}
@@ -110,12 +111,13 @@ int space_alloc_data(struct fs *fs, u64 want, u64 min, struct data_alloc *ret)
 	s64 len = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(least) && len == 0; i++) {
-		struct request rq = {SPACE_DATA, want, least[i], fs->sectorsize, true};
+		struct request rq = {space_data_kind(fs->space), true, want, least[i],
+				     fs->sectorsize, true};
 		u64 chunks = space_chunk_count(fs->space, rq.kind);
 
 		/* The third try is with a new chunk. */
 		if (i == 2)
-			chunk_made = chunk_alloc(fs, SPACE_DATA, chunks) == 0;
+			chunk_made = chunk_alloc(fs, rq.kind, chunks) == 0;
 		if (i != 2 || chunk_made)
 			len = take_any(fs, &rq, &ret->logical, &ret->bg);
 	}
@@ -145,7 +147,7 @@ void space_data_alloc_undo(struct fs *fs, u64 logical, u64 len)
 int space_alloc_tree_block(struct fs *fs, bool system, u64 *ret_logical)
 {
 	enum space_kind kind = system ? SPACE_SYSTEM : SPACE_METADATA;
-	struct request rq = {kind, fs->nodesize, fs->nodesize, fs->nodesize, false};
+	struct request rq = {kind, false, fs->nodesize, fs->nodesize, fs->nodesize, false};
 	int injected = SP_FAIL("al.node");
 	s64 len = 0;
 

@@ -66,6 +66,7 @@ struct block_group {
 	bool on_dirty_list;  /* item or free-space tree to be written */
 	bool pending;        /* chunk and group items not written yet */
 	bool tree_missing;   /* no FREE_SPACE_INFO yet */
+	bool tree_unbuilt;   /* the whole free-space tree is being made: fill in from the extent tree */
 	bool tree_busy;      /* somebody reads or changes the free-space items: group_tree_lock() */
 };
 

@@ -182,7 +182,7 @@ static int check_room(struct fs *fs, enum space_kind kind, u64 queued, u64 *type
 	int r = 0;
 
 	MUTEX_SCOPE(&s->lock);
-	*type = space_kind_flag(kind) | s->info[kind].profile;
+	*type = space_kind_flag(s, kind) | s->info[kind].profile;
 	raw = chunk_stripe_max(*type, raid_profile_of(*type), get_le64(&fs->super.total_bytes));
 	if (kind == SPACE_DATA && !space_meta_covered(s, queued, MIN(raw, s->raw_room)))
 		r = -ENOSPC;

@@ -13,6 +13,7 @@
 #include "core/fs.h"
 #include "core/space/free_space_bitmap.h"
 #include "core/space/free_space_form.h"
+#include "core/space/free_space_scan.h"
 #include "core/trans/transaction.h"
 #include "core/tree/item.h"
 #include "disk/base/log.h"
@@ -242,4 +243,25 @@ int free_space_tree_update(struct trans *trans, u64 group, u64 length,
 	if (g.count == before.count && g.bitmaps == before.bitmaps)
 		return 0;
 	return info_write(trans, &g);
+}
+
+int free_space_tree_fill(struct trans *trans, u64 group, u64 length)
+{
+	struct free_group g = {.fs = trans->fs, .start = group, .end = group + length};
+	struct free_extents runs;
+	int r;
+
+	free_extents_init(&runs);
+	r = free_space_scan(trans->fs, group, length, &runs);
+	if (r == 0)
+		r = delete_items(trans, &g, BTRFS_FREE_SPACE_INFO_KEY);
+	g.count = (s64)runs.count;
+	if (r == 0)
+		r = free_runs_insert(trans, &g, &runs);
+	if (r == 0)
+		r = convert_if_due(trans, &g);
+	if (r == 0)
+		r = info_write(trans, &g);
+	free_extents_clear(&runs);
+	return r;
 }

@@ -23,6 +23,8 @@ _must_check_ int free_space_tree_read(struct fs *fs, u64 group, u64 length,
 
 /* The items of a group that was just made: all free. */
 _must_check_ int free_space_tree_create(struct trans *trans, u64 group, u64 length);
+/* Replaces the items of a group, if any, by what the extent tree says. In settle. */
+_must_check_ int free_space_tree_fill(struct trans *trans, u64 group, u64 length);
 /* Removes all items of a group. */
 _must_check_ int free_space_tree_delete(struct trans *trans, u64 group, u64 length);
 

@@ -34,7 +34,6 @@ static int item_refused(struct reason *why, const struct block_group *bg, const 
 
 static int load_item(struct block_group *bg, struct reason *why)
 {
-	const u64 kinds = BTRFS_BLOCK_GROUP_DATA | BTRFS_BLOCK_GROUP_METADATA;
 	struct btrfs_block_group_item item;
 	struct key key = group_key(bg);
 	int r = tree_lookup(bg->fs->block_group_root, &key, &item, sizeof(item));
@@ -47,10 +46,6 @@ static int load_item(struct block_group *bg, struct reason *why)
 		return item_refused(why, bg, "item of a wrong size");
 	if (get_le64(&item.flags) != bg->flags)
 		return item_refused(why, bg, "its type is not the chunk's");
-	if ((bg->flags & kinds) == kinds) {
-		reason_set(why, "mixed block groups are not supported");
-		return -EOPNOTSUPP;
-	}
 	bg->used = get_le64(&item.used);
 	return bg->used <= bg->length ? 0 : item_refused(why, bg, "uses more than its length");
 }
@@ -114,6 +109,19 @@ static int load_for_commit(struct fs *fs)
 	return r;
 }
 
+/* Without a free-space tree everything is found out now: later the extent tree changes. */
+static int load_all(struct fs *fs)
+{
+	int r = 0;
+
+	for (int kind = 0; r == 0 && kind < SPACE_KINDS; kind++) {
+		do {
+			r = group_load_another(fs, (enum space_kind)kind);
+		} while (r > 0);
+	}
+	return r;
+}
+
 static int space_create(struct fs *fs)
 {
 	struct space *s = calloc(1, sizeof(*s));
@@ -121,6 +129,7 @@ static int space_create(struct fs *fs)
 	if (!s)
 		return -ENOMEM;
 	s->fs = fs;
+	s->mixed = fs_has_incompat(fs, BTRFS_FEATURE_INCOMPAT_MIXED_GROUPS);
 	group_table_init(s);
 	mutex_init(&s->lock, RANK_SPACE);
 	cond_init(&s->changed);
@@ -142,11 +151,12 @@ int space_load(struct fs *fs, struct reason *why)
 	if (r < 0)
 		return r;
 	space_update_global(fs);
-	if (fs->readonly || !fs->fst_root)
+	if (fs->readonly)
 		return 0;
-	r = load_for_commit(fs);
+	r = fs->fst_root ? load_for_commit(fs) : load_all(fs);
 	if (r < 0)
-		reason_set(why, "the free-space tree cannot be read or is damaged");
+		reason_set(why, "the %s tree cannot be read or is damaged",
+			   fs->fst_root ? "free-space" : "extent");
 	return r;
 }
 
@@ -261,7 +271,7 @@ int space_commit_pending_chunks(struct trans *trans)
 /* What of a group the commit is about to write. */
 struct group_change {
 	u64 used;
-	bool tree_missing;
+	bool tree_missing, tree_unbuilt;
 	struct free_extents take, give;
 };
 
@@ -272,6 +282,8 @@ static void take_change(struct block_group *bg, struct group_change *ret)
 	ret->used = bg->used;
 	ret->tree_missing = bg->tree_missing;
 	bg->tree_missing = false;
+	ret->tree_unbuilt = bg->tree_unbuilt;
+	bg->tree_unbuilt = false;
 	free_extents_move(&ret->take, &bg->tree_take);
 	free_extents_move(&ret->give, &bg->tree_give);
 }
@@ -281,6 +293,11 @@ static int write_free_space(struct trans *trans, struct block_group *bg,
 {
 	int r = 0;
 
+	if (!trans->fs->fst_root)
+		return 0;
+	/* what is noted for the tree is in the extent tree already */
+	if (c->tree_unbuilt)
+		return free_space_tree_fill(trans, bg->logical, bg->length);
 	if (c->tree_missing)
 		r = free_space_tree_create(trans, bg->logical, bg->length);
 	if (r == 0 && (c->take.count || c->give.count))

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* group_load.c - a group's free space comes into memory when it is first needed.
  *
+ * Without a free-space tree the mount loads all groups from the extent tree, before anything changes it.
+ *
  * Invariant: nothing was handed out of a group that is not loaded, so what may be handed out is what
  * the free-space tree says, less what is pinned and less the superblock stripes; the bytes must agree
  * with the group's counters.
@@ -11,6 +13,7 @@
 #include <errno.h>
 
 #include "core/fs.h"
+#include "core/space/free_space_scan.h"
 #include "core/space/free_space_tree.h"
 #include "core/space/space_impl.h"
 #include "disk/base/log.h"
@@ -104,7 +107,8 @@ static int load_locked(struct block_group *bg)
 	if (!chunk)
 		return -ENOENT;
 	free_extents_init(&set);
-	r = free_space_tree_read(bg->fs, bg->logical, bg->length, &set);
+	r = bg->fs->fst_root ? free_space_tree_read(bg->fs, bg->logical, bg->length, &set) :
+			       free_space_scan(bg->fs, bg->logical, bg->length, &set);
 	if (r == 0)
 		r = exclude_stripes(bg, chunk, &set);
 	if (r == 0)

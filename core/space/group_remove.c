@@ -57,10 +57,11 @@ static int forget_later(struct trans *trans, u64 logical)
 
 static int delete_items(struct trans *trans, struct block_group *bg, const struct chunk *chunk)
 {
-	int r;
+	int r = 0;
 
 	group_tree_lock(bg);
-	r = free_space_tree_delete(trans, bg->logical, bg->length);
+	if (trans->fs->fst_root)
+		r = free_space_tree_delete(trans, bg->logical, bg->length);
 	group_tree_unlock(bg);
 	if (r == 0)
 		r = group_item_delete(trans, bg);

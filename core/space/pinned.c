@@ -108,7 +108,7 @@ int space_extent_added(struct trans *trans, u64 logical, u64 len, bool data)
 	_cleanup_group_ struct block_group *bg = group_of(trans->fs, logical, len);
 	int r;
 
-	if (!bg || (space_kind_of(bg->flags) == SPACE_DATA) != data)
+	if (!bg || !(bg->flags & (data ? BTRFS_BLOCK_GROUP_DATA : ~BTRFS_BLOCK_GROUP_DATA & BTRFS_BLOCK_GROUP_TYPE_MASK)))
 		return bad_change(trans->fs, logical, len, "added outside of its kind of group");
 	r = added(bg, logical, len);
 	if (r == 0)

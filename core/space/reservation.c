@@ -207,6 +207,7 @@ void space_release_meta(struct fs *fs, struct meta_rsv *rsv)
 
 /* ---- data ---- */
 
+/* Mixed groups: a promise of data is one of metadata, and the same bytes cover both. */
 static bool try_promise_data(struct space *s, u64 bytes)
 {
 	struct space_info *info = &s->info[SPACE_DATA];
@@ -252,6 +253,8 @@ int space_reserve_data(struct fs *fs, u64 bytes)
 	struct attempts tried = {0};
 	int r = SP_FAIL("al.data");
 
+	if (r >= 0 && fs->space->mixed)
+		return promise_meta(fs, bytes, false);
 	while (r >= 0 && !try_promise_data(fs->space, bytes)) {
 		r = make_data_space(fs, &tried);
 		if (r == 0)
@@ -262,7 +265,7 @@ int space_reserve_data(struct fs *fs, u64 bytes)
 
 void space_release_data(struct fs *fs, u64 bytes)
 {
-	unpromise(fs, SPACE_DATA, bytes);
+	unpromise(fs, space_data_kind(fs->space), bytes);
 }
 
 /* ---- after a group became read-only ---- */

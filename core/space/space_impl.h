@@ -41,6 +41,7 @@ struct removed_chunk {
 
 struct space {
 	struct fs *fs;
+	bool mixed; /* constant: data and metadata share groups; all of it is SPACE_METADATA */
 
 	struct rwlock table_lock; /* RANK_GROUP_TABLE */
 	struct group_table groups;
@@ -63,7 +64,13 @@ struct space {
 /* ---- space_info.c ---- */
 
 enum space_kind space_kind_of(u64 flags);
-u64 space_kind_flag(enum space_kind kind);
+u64 space_kind_flag(const struct space *s, enum space_kind kind);
+
+/* The kind whose groups hold file data. */
+static inline enum space_kind space_data_kind(const struct space *s)
+{
+	return s->mixed ? SPACE_METADATA : SPACE_DATA;
+}
 
 static inline struct space_info *group_info(struct space *s, const struct block_group *bg)
 {

@@ -21,9 +21,11 @@ enum space_kind space_kind_of(u64 flags)
 	return flags & BTRFS_BLOCK_GROUP_METADATA ? SPACE_METADATA : SPACE_DATA;
 }
 
-u64 space_kind_flag(enum space_kind kind)
+u64 space_kind_flag(const struct space *s, enum space_kind kind)
 {
-	return kind_flags[kind];
+	u64 both = s->mixed && kind == SPACE_METADATA ? BTRFS_BLOCK_GROUP_DATA : 0;
+
+	return kind_flags[kind] | both;
 }
 
 u64 group_free_bytes(const struct block_group *bg)

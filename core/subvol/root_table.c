@@ -10,8 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/extent/tree_block.h"
 #include "core/fs.h"
 #include "core/trans/epoch.h"
+#include "core/trans/transaction.h"
+#include "core/tree/item.h"
 #include "core/tree/node_cache.h"
 #include "core/tree/root.h"
 #include "core/tree/search.h"
@@ -118,6 +121,33 @@ int root_load(struct fs *fs, u64 root_id, struct root **ret)
 	root->item = item;
 	root->shareable = is_subvolume_id(root_id);
 	root->last_snapshot = get_le64(&item.last_snapshot);
+	*ret = root;
+	return 0;
+}
+
+int root_create(struct trans *trans, u64 root_id, struct root **ret)
+{
+	struct key key = { root_id, BTRFS_ROOT_ITEM_KEY, 0 }, first = KEY_MIN;
+	struct root *root = root_new(trans->fs, root_id, NULL);
+	int r;
+
+	if (!root)
+		return -ENOMEM;
+	r = tree_block_alloc(trans, root, 0, &first, &root->node);
+	if (r == 0) {
+		put_le64(&root->item.bytenr, root->node->logical);
+		put_le64(&root->item.generation, trans->transid);
+		put_le64(&root->item.generation_v2, trans->transid);
+		put_le64(&root->item.bytes_used, trans->fs->nodesize);
+		put_le32(&root->item.refs, 1);
+		r = tree_insert(trans, trans->fs->tree_root, &key, &root->item,
+				sizeof(root->item));
+	}
+	if (r < 0) {
+		root_free(root);
+		return r;
+	}
+	trans_mark_root_dirty(trans, root);
 	*ret = root;
 	return 0;
 }

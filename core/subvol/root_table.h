@@ -11,6 +11,7 @@
 
 struct fs;
 struct root;
+struct trans;
 
 int root_table_create(struct fs *fs) _must_check_;
 void root_table_destroy(struct fs *fs);
@@ -28,5 +29,8 @@ _must_check_ int root_load(struct fs *fs, u64 root_id, struct root **ret);
 /* Loads a tree from an address that the superblock holds (tree root, chunk root). */
 _must_check_ int root_load_at(struct fs *fs, u64 root_id, u64 logical, u64 generation, u8 level,
 			      struct root **ret);
+
+/* A new, empty global tree with its ROOT_ITEM. Joined or in an exclusive section. Not cached. */
+_must_check_ int root_create(struct trans *trans, u64 root_id, struct root **ret);
 
 #endif

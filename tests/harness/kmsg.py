@@ -3,6 +3,10 @@ import os
 import re
 
 
+# Said of the form that an image has, not of a fault in it.
+NO_FAULT = re.compile(r"space cache v1 is being deprecated")
+
+
 class KernelLog:
     """Reads /dev/kmsg from now on. Other file systems of the machine are none of our business: messages that name
     another device are ignored."""
@@ -26,7 +30,7 @@ class KernelLog:
                 continue
             head, _, text = record.partition(";")
             level = int(head.split(",")[0]) & 7
-            if level > 4 or "BTRFS" not in text:
+            if level > 4 or "BTRFS" not in text or NO_FAULT.search(text):
                 continue
             named = re.search(r"\(device (\w+)", text) or re.search(r"/dev/(\w+)", text)
             if named is None or named.group(1) == os.path.basename(device):
