@@ -35,6 +35,7 @@ static const struct feature incompat_features[] = {
 	{ BTRFS_FEATURE_INCOMPAT_EXTENT_TREE_V2, "extent tree v2", false },
 	{ BTRFS_FEATURE_INCOMPAT_RAID_STRIPE_TREE, "RAID stripe tree", false },
 	{ BTRFS_FEATURE_INCOMPAT_SIMPLE_QUOTA, "simple quotas", false },
+	{ FEATURE_INCOMPAT_REMAP_TREE, "remap tree", false },
 };
 
 static const struct feature compat_ro_features[] = {

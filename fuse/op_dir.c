@@ -103,18 +103,19 @@ static int add_dots(struct dir_fill *f, u64 *off)
 	return 0;
 }
 
-/* Without attributes: number and type are in the record. */
-static int describe(struct dir_fill *f, const struct dir_record *rec,
-		    struct fuse_entry_param *entry)
+/* Without attributes: number and type are in the record. A subvolume that cannot be read is still a
+ * name. */
+static void describe(struct dir_fill *f, const struct dir_record *rec,
+		     struct fuse_entry_param *entry)
 {
 	u64 root_id, ino;
-	int err = dir_child_id(f->dir, rec, &root_id, &ino);
 
-	if (err)
-		return err;
+	if (dir_child_id(f->dir, rec, &root_id, &ino)) {
+		root_id = edge_root_id(f->dir);
+		ino = rec->objectid | INODE_STUB_BIT;
+	}
 	entry->attr.st_ino = inode_number(f->e->fs->mount_root_id, root_id, ino);
 	entry->attr.st_mode = (mode_t)dir_ftype_dtype(rec->ftype) << 12;
-	return 0;
 }
 
 static int describe_fully(struct dir_fill *f, const struct dir_record *rec,
@@ -124,9 +125,10 @@ static int describe_fully(struct dir_fill *f, const struct dir_record *rec,
 	int err = dir_child(f->dir, rec, &child);
 
 	/* A child that cannot be read is still a name; stat(2) will say what is wrong with it. */
-	if (err)
-		return describe(f, rec, entry);
-	return edge_entry(f->e, child, entry);
+	if (!err)
+		return edge_entry(f->e, child, entry);
+	describe(f, rec, entry);
+	return 0;
 }
 
 static int fill_one(void *ctx, const struct dir_record *rec)
@@ -138,7 +140,10 @@ static int fill_one(void *ctx, const struct dir_record *rec)
 	if (rec->next_off > f->end || !room_for(f, rec->name.len))
 		return 1;
 	snprintf(name, sizeof(name), "%.*s", (int)rec->name.len, rec->name.s);
-	f->err = f->plus ? describe_fully(f, rec, &entry) : describe(f, rec, &entry);
+	if (f->plus)
+		f->err = describe_fully(f, rec, &entry);
+	else
+		describe(f, rec, &entry);
 	if (f->err)
 		return 1;
 	add(f, name, &entry, rec->next_off);

@@ -243,6 +243,7 @@ static int switch_batch(struct extent_batch *batch)
 struct collector {
 	struct extent_batch *batch;
 	u64 next;
+	bool mixed;
 };
 
 static int collect(void *ctx, const struct extent_info *info)
@@ -250,8 +251,8 @@ static int collect(void *ctx, const struct extent_info *info)
 	struct collector *c = ctx;
 	int r;
 
-	if (!(info->flags & BTRFS_EXTENT_FLAG_DATA))
-		return -EUCLEAN;
+	if (!(info->flags & BTRFS_EXTENT_FLAG_DATA)) /* mixed groups: metadata_pass() moves it */
+		return c->mixed ? 0 : -EUCLEAN;
 	if (c->batch->count &&
 	    (c->batch->bytes + info->length > BATCH_BYTES || c->batch->refs + info->refs > BATCH_REFS))
 		return 1;
@@ -282,7 +283,7 @@ int data_pass(struct fs *fs, struct block_group *bg, const struct stop_flag *sto
 
 	for (;;) {
 		_cleanup_extent_batch_ struct extent_batch batch;
-		struct collector c = { &batch, at };
+		struct collector c = { &batch, at, bg->flags & BTRFS_BLOCK_GROUP_METADATA };
 		int r;
 
 		extent_batch_init(&batch, fs);

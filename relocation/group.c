@@ -7,6 +7,7 @@
 
 #include "core/fs.h"
 #include "core/space/block_group.h"
+#include "core/space/free_space_cache.h"
 #include "core/space/space.h"
 #include "core/trans/transaction.h"
 #include "disk/base/log.h"
@@ -21,13 +22,23 @@ static bool is_data(const struct block_group *bg)
 	return bg->flags & BTRFS_BLOCK_GROUP_DATA;
 }
 
+/* Mixed groups hold both. */
+static int move_out(struct fs *fs, struct block_group *bg, const struct stop_flag *stop, u64 *moved,
+		    u64 *stuck)
+{
+	int r = is_data(bg) ? data_pass(fs, bg, stop, moved, stuck) : 0;
+
+	if (r == 0 && bg->flags & ~BTRFS_BLOCK_GROUP_DATA & BTRFS_BLOCK_GROUP_TYPE_MASK)
+		r = metadata_pass(fs, bg, stop, moved);
+	return r;
+}
+
 /* Passes until one finds nothing: what a commit in between put there is moved as well. */
 static int empty_group(struct fs *fs, struct block_group *bg, const struct stop_flag *stop)
 {
 	for (int pass = 0; pass < PASSES_MAX; pass++) {
 		u64 moved = 0, stuck = 0;
-		int r = is_data(bg) ? data_pass(fs, bg, stop, &moved, &stuck) :
-				      metadata_pass(fs, bg, stop, &moved);
+		int r = move_out(fs, bg, stop, &moved, &stuck);
 
 		if (r < 0)
 			return r;
@@ -53,7 +64,7 @@ static int keep_one_data_group(struct fs *fs, const struct block_group *bg)
 		if (stays)
 			return 0;
 	}
-	return space_alloc_chunk(fs, BTRFS_BLOCK_GROUP_DATA);
+	return space_alloc_chunk(fs, bg->flags & BTRFS_BLOCK_GROUP_TYPE_MASK);
 }
 
 /* 1: something lives in the group again, it must be scanned anew. */
@@ -118,7 +129,10 @@ int group_relocate(struct fs *fs, struct block_group *bg, const struct stop_flag
 	int r;
 
 	SP("rl.ro_pre", .bg = bg->logical);
-	r = block_group_set_ro(fs, bg);
+	/* inodes of the old free-space cache are not worth moving */
+	r = is_data(bg) ? free_space_cache_drop(fs) : 0;
+	if (r == 0)
+		r = block_group_set_ro(fs, bg);
 	if (r < 0)
 		return r;
 	SP("rl.ro", .bg = bg->logical);

@@ -37,6 +37,7 @@ struct node_batch {
 	unsigned count;
 	unsigned limit; /* fewer when space is short */
 	u64 next;
+	bool mixed;
 	/* nodes of unshared trees, found by the graph's builder */
 	struct extent_buffer *global[BATCH_NODES];
 	unsigned global_count;
@@ -46,8 +47,8 @@ static int collect(void *ctx, const struct extent_info *info)
 {
 	struct node_batch *b = ctx;
 
-	if (!(info->flags & BTRFS_EXTENT_FLAG_TREE_BLOCK))
-		return -EUCLEAN;
+	if (!(info->flags & BTRFS_EXTENT_FLAG_TREE_BLOCK)) /* mixed groups: data_pass() moves it */
+		return b->mixed ? 0 : -EUCLEAN;
 	if (b->count == b->limit)
 		return 1;
 	b->v[b->count++] = (struct node_place){ info->logical, info->level };
@@ -192,6 +193,7 @@ int metadata_pass(struct fs *fs, struct block_group *bg, const struct stop_flag 
 	if (r < 0)
 		return r;
 	b->fs = fs;
+	b->mixed = bg->flags & BTRFS_BLOCK_GROUP_DATA;
 	b->limit = BATCH_NODES;
 	while (r == 0)
 		r = stop_asked(stop) ? -ECANCELED :

@@ -18,10 +18,10 @@
 
 #define STEP_ITEMS 32u /* changed per join */
 
-/* The first header's group and inode; -ENOENT if there is none. */
-static int first_cache(struct fs *fs, struct key *header, u64 *ino)
+/* The first header of group @from or behind, and its inode; -ENOENT if there is none. */
+static int next_cache(struct fs *fs, u64 from, struct key *header, u64 *ino)
 {
-	struct key key = { BTRFS_FREE_SPACE_OBJECTID, 0, 0 };
+	struct key key = { BTRFS_FREE_SPACE_OBJECTID, 0, from };
 	_cleanup_path_ struct path path = {};
 	const struct btrfs_free_space_header *item;
 	int r = tree_search_next(fs->tree_root, &key, &path);
@@ -101,7 +101,7 @@ int free_space_cache_drop(struct fs *fs)
 	u64 ino;
 	int r;
 
-	while ((r = first_cache(fs, &header, &ino)) == 0) {
+	while ((r = next_cache(fs, 0, &header, &ino)) == 0) {
 		do {
 			r = drop_some(fs, &header, ino);
 		} while (r == 1);
@@ -109,4 +109,18 @@ int free_space_cache_drop(struct fs *fs)
 			return r;
 	}
 	return r == -ENOENT ? 0 : r;
+}
+
+int free_space_cache_remove(struct trans *trans, u64 group)
+{
+	struct key header;
+	u64 ino;
+	int r = next_cache(trans->fs, group, &header, &ino);
+
+	if (r < 0 || header.offset != group)
+		return r == -ENOENT ? 0 : MIN(r, 0);
+	do {
+		r = ino ? drop_item(trans, ino) : 0;
+	} while (r == 1);
+	return r < 0 ? r : tree_delete_key(trans, trans->fs->tree_root, &header);
 }

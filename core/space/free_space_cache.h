@@ -11,8 +11,12 @@
 #include "disk/base/types.h"
 
 struct fs;
+struct trans;
 
 /* Deletes the whole cache: items, inodes, extents. Cheap if there is none. Not joined, no lock. */
 _must_check_ int free_space_cache_drop(struct fs *fs);
+
+/* The cache of one group that is removed, if it has one. Joined. */
+_must_check_ int free_space_cache_remove(struct trans *trans, u64 group);
 
 #endif

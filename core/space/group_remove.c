@@ -9,6 +9,7 @@
 #include <errno.h>
 
 #include "core/fs.h"
+#include "core/space/free_space_cache.h"
 #include "core/space/free_space_tree.h"
 #include "core/space/space_impl.h"
 #include "core/trans/transaction.h"
@@ -63,6 +64,8 @@ static int delete_items(struct trans *trans, struct block_group *bg, const struc
 	if (trans->fs->fst_root)
 		r = free_space_tree_delete(trans, bg->logical, bg->length);
 	group_tree_unlock(bg);
+	if (r == 0)
+		r = free_space_cache_remove(trans, bg->logical);
 	if (r == 0)
 		r = group_item_delete(trans, bg);
 	if (r == 0)

@@ -85,6 +85,18 @@ static int choose_by_path(struct fs *fs, struct reason *why)
 	return r;
 }
 
+/* What cannot show even its top directory is not worth a mountpoint. */
+static int check_top_directory(struct fs *fs, struct reason *why)
+{
+	_cleanup_inode_ struct inode *top = NULL;
+	int r = inode_get(fs, fs->mount_root_id, BTRFS_FIRST_FREE_OBJECTID, &top);
+
+	if (r < 0)
+		reason_set(why, "subvolume %llu: its top directory cannot be read: %s",
+			   (unsigned long long)fs->mount_root_id, strerror(-r));
+	return r;
+}
+
 int mount_root_choose(struct fs *fs, struct reason *why)
 {
 	_cleanup_root_ struct root *root = NULL;
@@ -110,5 +122,5 @@ int mount_root_choose(struct fs *fs, struct reason *why)
 	if (r < 0)
 		reason_set(why, "subvolume %llu: %s", (unsigned long long)fs->mount_root_id,
 			   r == -ENOENT ? "no such subvolume" : strerror(-r));
-	return r;
+	return r < 0 ? r : check_top_directory(fs, why);
 }

@@ -1,13 +1,14 @@
 """Every on-disk form that mkfs and btrfstune can make: filled by the kernel, changed by us, judged, and changed again."""
+import lzma
 import os
 import random
-import re
 
 import pytest
 
-from harness import dump, files, image as images, treeview
+from harness import files, image as images, places, superblock, treeview
 from harness.kernel import KernelMount
 from harness.shell import run
+from harness.subject import MountRefused
 
 pytestmark = pytest.mark.fuse_only
 
@@ -27,6 +28,9 @@ SECTORS = {
     "sector-16k-mixed": ("-s", "16384", "-n", "16384", "-M"),
     "sector-64k": ("-s", "65536", "-n", "65536"),
 }
+
+
+OLD_CACHE_MIB = 2048        # the kernel caches groups of 100 MiB and more
 
 
 def kernel_fills(mnt):
@@ -112,3 +116,137 @@ def test_form(subject, scratch, form):
 def test_sectors_larger_than_a_page(subject, scratch, form):
     path = images.make(os.path.join(scratch, "img"), 256, *SECTORS[form])
     rounds(subject, path, kernel=False)
+
+
+# ---- forms that this mkfs cannot make, or only btrfstune ----
+
+def from_store(name, path):
+    """An image that the tests bring with them."""
+    with lzma.open(os.path.join(places.SOURCE, "tests", "images", name + ".xz")) as f, open(path, "wb") as out:
+        at = 0
+        while piece := f.read(1 << 20):
+            if any(piece):
+                out.seek(at)
+                out.write(piece)
+            at += len(piece)
+        out.truncate(at)
+    return path
+
+
+def test_block_group_tree(subject, scratch):
+    path = from_store("block-group-tree", os.path.join(scratch, "img"))
+    with KernelMount(path) as mnt:
+        kernel_fills(mnt)
+    rounds(subject, path)
+    assert "BLOCK_GROUP_ITEM" not in images.dump_tree(path, "-e"), "a group item in the extent tree"
+    assert "BLOCK_GROUP_ITEM" in images.dump_tree(path, "-t", "11")
+
+
+@pytest.mark.parametrize("how", ["-m", "-M"])
+def test_changed_fsid(subject, scratch, how):
+    """The superblock shows another id than the nodes carry."""
+    path = images.make(os.path.join(scratch, "img"), 256)
+    with KernelMount(path) as mnt:
+        kernel_fills(mnt)
+    new = "12345678-1234-1234-1234-123456789abc"
+    run("btrfstune", *(["-M", new] if how == "-M" else ["-m"]), path)
+    assert images.super_field(path, "fsid") != images.super_field(path, "metadata_uuid")
+    rounds(subject, path)
+
+
+def test_big_tree_of_bitmaps_is_built(subject, scratch):
+    """space_cache=v2 on an image without the tree: extents and bitmaps, as btrfs check wants them; no v1 cache is left."""
+    path = images.make(os.path.join(scratch, "img"), OLD_CACHE_MIB, "-R", "^free-space-tree")
+    fragment_with_kernel(path, "max_inline=0,space_cache=v1")
+    assert "FREE_SPACE " in images.dump_tree(path, "-t", "1")
+    m = subject.mount(path, "space_cache=v2")
+    files.write(m.join("after"), os.urandom(500_000))
+    m.umount()
+    images.judge(path)
+    text = images.dump_tree(path, "-t", "10")
+    assert "FREE_SPACE_BITMAP" in text and "FREE_SPACE_EXTENT" in text
+    assert "(FREE_SPACE " not in images.dump_tree(path, "-t", "1"), "the old cache is still there"
+    assert int(images.super_field(path, "cache_generation")) == 0
+    rounds(subject, path)
+
+
+def fragment_with_kernel(path, options="max_inline=0"):
+    with KernelMount(path, options) as mnt:
+        for i in range(3000):
+            files.write(f"{mnt}/{i}", b"x" * 4096)
+        run("sync", "-f", mnt)
+        for i in range(0, 3000, 2):
+            os.unlink(f"{mnt}/{i}")
+
+
+def test_tree_without_valid_flag_is_rebuilt(subject, scratch):
+    """The tree's content is not believed: here it is wrong, and the image still comes out right."""
+    path = images.make(os.path.join(scratch, "img"), 256)
+    fragment_with_kernel(path)
+    stale = images.copy(path, path + ".stale")
+    with KernelMount(stale) as mnt:
+        for i in range(1, 3000, 2):
+            os.unlink(f"{mnt}/{i}")
+        files.write(f"{mnt}/big", os.urandom(3 << 20))
+    m = subject.mount(stale)
+    m.umount()
+    superblock.edit(stale, lambda sb: sb.and_u64(superblock.COMPAT_RO, ~superblock.FREE_SPACE_TREE_VALID))
+    m = subject.mount(stale, "ro")
+    m.umount()
+    assert int(images.super_field(stale, "compat_ro_flags"), 0) & 3 == 1, "a read-only mount changed flags"
+    m = subject.mount(stale)
+    files.write(m.join("after"), os.urandom(500_000))
+    m.umount()
+    images.judge(stale)
+    assert int(images.super_field(stale, "compat_ro_flags"), 0) & 3 == 3
+
+
+def test_old_cache_is_not_left_believable(subject, scratch):
+    """The kernel's v1 cache says what was free before us. After our commit its generation is not the superblock's, and
+    the kernel, which allocates a lot then, overwrites nothing of ours."""
+    path = images.make(os.path.join(scratch, "img"), OLD_CACHE_MIB, "-R", "^free-space-tree")
+    with KernelMount(path, "space_cache=v1") as mnt:
+        kernel_fills(mnt)
+    assert images.super_field(path, "cache_generation") == images.super_field(path, "generation")
+    assert "(FREE_SPACE " in images.dump_tree(path, "-t", "1")
+    m = subject.mount(path)
+    ours = os.urandom(20 << 20)
+    files.write(m.join("ours"), ours)
+    m.umount()
+    assert images.super_field(path, "cache_generation") != images.super_field(path, "generation")
+    with KernelMount(path, "space_cache=v1") as mnt:
+        files.write(f"{mnt}/theirs", os.urandom(60 << 20), sync=True)
+        assert files.read(f"{mnt}/ours") == ours
+    images.judge(path)
+
+
+@pytest.mark.parametrize("options", [("-R", "^free-space-tree"), ("-M",)], ids=["v1", "mixed"])
+def test_balance(subject, scratch, options):
+    """Relocation of groups that hold data and nodes, and of those that hold the old cache's inodes."""
+    path = images.make(os.path.join(scratch, "img"), OLD_CACHE_MIB, *options)
+    old_cache = "^free-space-tree" in options
+    with KernelMount(path, "space_cache=v1" if old_cache else "") as mnt:
+        kernel_fills(mnt)
+    assert ("(FREE_SPACE " in images.dump_tree(path, "-t", "1")) == old_cache
+    m = subject.mount(path)
+    view = treeview.look(m.path)
+    run(subject.ctl, "balance", "start", "--full-balance", m.path, timeout=60)
+    treeview.assert_same(view, treeview.look(m.path), ("before", "after"))
+    change(m.path, 3)
+    view = treeview.look(m.path)
+    m.umount()
+    images.judge(path)
+    with KernelMount(path, "ro") as mnt:
+        treeview.assert_same(view, treeview.look(mnt), ("ours", "kernel"))
+
+
+@pytest.mark.parametrize("bit,name", [(1 << 12, "zoned"), (1 << 13, "extent tree v2"), (1 << 14, "RAID stripe tree"),
+                                      (1 << 17, "remap tree"), (1 << 40, "unknown")])
+def test_refused_by_name(subject, scratch, bit, name):
+    path = images.make(os.path.join(scratch, "img"))
+    superblock.edit(path, lambda sb: sb.or_u64(superblock.INCOMPAT, bit))
+    before = images.sha256(path)
+    for options in ("", "ro"):
+        with pytest.raises(MountRefused, match=name):
+            subject.mount(path, options)
+    assert images.sha256(path) == before
