@@ -2,6 +2,7 @@
 import errno
 import fcntl
 import os
+import signal
 import struct
 import threading
 
@@ -54,12 +55,15 @@ def balance(mnt, data=None, metadata=None, system=None, flags=0):
     # struct order is data, meta, sys, as here
     buf = bytearray(raw + bytes(1024 - len(raw)))
     fd = os.open(mnt, os.O_RDONLY)
+    # a test's children end while it waits here: their SIGCHLD may not pass for an interrupt of this call
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
     try:
         fcntl.ioctl(fd, BALANCE_V2, buf, True)
         return BalanceResult(buf, 0)
     except OSError as e:
         return BalanceResult(buf, e.errno)
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os.close(fd)
 
 

@@ -53,8 +53,8 @@ def _entry(full, path, st, seen, holes, mtimes, xattrs):
         content = os.readlink(full)
     elif kind in (stat.S_IFCHR, stat.S_IFBLK):
         content = f"{os.major(st.st_rdev)}:{os.minor(st.st_rdev)}"
-    # the placeholder of a subvolume inside a snapshot (inode 2) has no time of its own
-    timeless = kind == stat.S_IFDIR and st.st_ino & ((1 << 48) - 1) == 2
+    # the placeholder of a subvolume inside a snapshot has no time of its own: inode 2 in the kernel, index 0xffff here
+    timeless = kind == stat.S_IFDIR and (st.st_ino == 2 or st.st_ino >> 48 == 0xFFFF)
     return Entry(oct(kind), stat.S_IMODE(st.st_mode), (st.st_uid, st.st_gid), st.st_size,
                  1 if kind == stat.S_IFDIR else st.st_nlink, st.st_mtime_ns if mtimes and not timeless else 0,
                  read_xattrs(full) if xattrs else (), content, file_holes(full) if regular and holes else (), group)
