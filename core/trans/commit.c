@@ -214,7 +214,7 @@ static void publish(struct fs *fs, u64 transid)
 	MUTEX_SCOPE(&m->lock);
 	m->durable = transid;
 	m->running.transid = transid + 1;
-	m->running.dirty = false;
+	m->settling = false;
 	if (m->unpin_count == UNPIN_MAX) { /* merge: the later epoch covers both */
 		m->unpins[UNPIN_MAX - 1] = (struct unpin_wait){ transid, epoch };
 	} else {
@@ -248,6 +248,14 @@ static int write_all(struct fs *fs, struct trans *trans, const char **step)
 	return write_supers(fs);
 }
 
+/* From here on a change in memory (an inode item, content in place) is the next commit's. */
+static void begin_settling(struct trans_mgr *m)
+{
+	MUTEX_SCOPE(&m->lock);
+	m->settling = true;
+	m->running.dirty = false;
+}
+
 int commit_run(struct fs *fs)
 {
 	struct trans_mgr *m = fs->trans;
@@ -257,6 +265,7 @@ int commit_run(struct fs *fs)
 	const char *step = "";
 	int r = atomic_load(&fs->error);
 
+	begin_settling(m);
 	if (r == 0)
 		r = write_all(fs, &trans, &step);
 	if (r < 0) {

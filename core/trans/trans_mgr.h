@@ -15,7 +15,7 @@
 struct transaction {
 	u64 transid;
 	unsigned joined;
-	bool dirty; /* there is something to commit */
+	bool dirty; /* there is something to commit; while settling, for the next one */
 
 	struct extent_buffer **nodes;
 	_Atomic size_t node_count; /* changed by one thread at a time; joins look at it */
@@ -36,6 +36,7 @@ struct trans_mgr {
 	struct cond tick;    /* for the commit thread alone */
 	struct transaction running;
 	bool blocked; /* a commit or an exclusive section holds joins */
+	bool settling; /* a commit has looked at what changed in memory, and is not durable yet */
 	u64 durable;
 	struct unpin_wait unpins[UNPIN_MAX];
 	unsigned unpin_count;

@@ -175,7 +175,9 @@ int trans_commit(struct fs *fs)
 		return 0;
 	mutex_lock(&m->lock);
 	target = m->running.transid;
-	if (!m->running.dirty && !m->blocked)
+	if (m->settling)
+		target += m->running.dirty; /* what came too late for this one needs the next */
+	else if (!m->running.dirty && !m->blocked)
 		target = m->durable;
 	while (m->durable < target) {
 		r = block_joins(m, fs);
