@@ -86,10 +86,31 @@ static bool ro_enter(struct space *s, struct block_group *bg)
 	return first;
 }
 
+/* The chunk tree must never be without a place to grow, not even while the promises of a read-only
+ * group are looked after: so another group for it comes first. */
+static int keep_system_space(struct fs *fs, struct block_group *bg)
+{
+	u64 need = 2 * NODE_LEVEL_MAX * (u64)fs->nodesize, elsewhere, chunks;
+
+	if (space_kind_of(bg->flags) != SPACE_SYSTEM)
+		return 0;
+	chunks = space_chunk_count(fs->space, SPACE_SYSTEM);
+	mutex_lock(&fs->space->lock);
+	mutex_lock(&bg->lock);
+	elsewhere = fs->space->info[SPACE_SYSTEM].free_loaded;
+	if (!bg->ro_count && bg->loaded)
+		elsewhere -= group_free_bytes(bg);
+	mutex_unlock(&bg->lock);
+	mutex_unlock(&fs->space->lock);
+	return elsewhere >= need ? 0 : space_make_system(fs, chunks);
+}
+
 int block_group_set_ro(struct fs *fs, struct block_group *bg)
 {
-	int r;
+	int r = keep_system_space(fs, bg);
 
+	if (r < 0)
+		return r;
 	if (!ro_enter(fs->space, bg))
 		return 0;
 	r = space_cover_promises(fs, space_kind_of(bg->flags));

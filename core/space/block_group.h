@@ -117,7 +117,8 @@ bool block_group_wait_unpinned(struct block_group *bg, int timeout_ms);
 
 /* Removes an empty read-only group: chunk, device extents, group item and free-space items, in this
  * transaction. Its space on the device and its address are reused only when that is durable and all
- * epochs are over. -EBUSY (nothing changed) if it is not empty, is not written yet or has tokens;
+ * epochs are over. -EBUSY (nothing changed) if it is not empty, is not written yet, has tokens, or
+ * the chunk tree has no room for the change;
  * any other failure is after a tree change: abort. Joined, best in an exclusive section; reserve
  * BLOCK_GROUP_REMOVE_ITEMS. Ends the caller's read-only count; his reference stays. */
 #define BLOCK_GROUP_REMOVE_ITEMS 16

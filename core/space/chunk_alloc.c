@@ -88,12 +88,14 @@ u64 chunk_meta_room(const struct space *s)
 
 /* ---- making one ---- */
 
-/* Behind everything that has an address: the map also knows removed chunks that may still be read. */
+/* Behind everything that has an address or, since the mount, had one: to whoever watches a balance an
+ * address never means two chunks. Table lock held for writing. */
 static u64 next_logical(struct fs *fs)
 {
 	_cleanup_chunk_ struct chunk *last = chunk_map_prev(volume_chunks(fs->vol), UINT64_MAX);
+	u64 end = last ? ALIGN_UP(last->logical + last->length, STRIPE_LEN) : DEVICE_RESERVED;
 
-	return last ? ALIGN_UP(last->logical + last->length, STRIPE_LEN) : DEVICE_RESERVED;
+	return MAX(end, fs->space->logical_end);
 }
 
 static struct chunk *build_chunk(struct fs *fs, u64 type, const struct chunk_layout *l)
@@ -209,11 +211,26 @@ static int check_sys_array(struct fs *fs, u64 type)
 	return count * each <= SUPER_SYS_ARRAY_SIZE ? 0 : -ENOSPC;
 }
 
+int space_ensure_system(struct fs *fs)
+{
+	struct space *s = fs->space;
+	u64 chunks = space_chunk_count(s, SPACE_SYSTEM), free;
+
+	mutex_lock(&s->lock);
+	free = s->info[SPACE_SYSTEM].free_loaded;
+	mutex_unlock(&s->lock);
+	if (free >= 2 * NODE_LEVEL_MAX * (u64)fs->nodesize)
+		return 0;
+	return chunk_alloc(fs, SPACE_SYSTEM, chunks);
+}
+
 int chunk_alloc(struct fs *fs, enum space_kind kind, u64 chunk_count)
 {
-	u64 type, queued = space_queued_bytes(fs);
-	int r = check_room(fs, kind, queued, &type);
+	u64 type = 0, queued = space_queued_bytes(fs);
+	int r = kind == SPACE_SYSTEM ? 0 : space_ensure_system(fs);
 
+	if (r == 0)
+		r = check_room(fs, kind, queued, &type);
 	if (r == 0)
 		r = SP_FAIL("al.chunk");
 	if (r < 0)

@@ -232,27 +232,13 @@ static struct block_group *next_pending(struct space *s)
 	return bg;
 }
 
-/* Changing the chunk tree takes nodes of the system kind: made sure of before (RULES 2). */
-static int ensure_system(struct fs *fs)
-{
-	struct space *s = fs->space;
-	u64 chunks = space_chunk_count(s, SPACE_SYSTEM), free;
-
-	mutex_lock(&s->lock);
-	free = s->info[SPACE_SYSTEM].free_loaded;
-	mutex_unlock(&s->lock);
-	if (free >= 2 * NODE_LEVEL_MAX * (u64)fs->nodesize)
-		return 0;
-	return chunk_alloc(fs, SPACE_SYSTEM, chunks);
-}
-
 int space_commit_pending_chunks(struct trans *trans)
 {
 	struct block_group *bg;
 	int changed = 0;
 
 	while ((bg = next_pending(trans->fs->space))) {
-		int r = ensure_system(trans->fs);
+		int r = space_ensure_system(trans->fs);
 
 		if (r == -ENOSPC) /* what is left may do; if not, the tree change fails */
 			r = 0;

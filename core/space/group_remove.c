@@ -37,9 +37,11 @@ static bool unregister(struct space *s, struct block_group *bg)
 	}
 	mutex_unlock(&bg->lock);
 	mutex_unlock(&s->lock);
-	if (ok)
-		group_table_remove(s, bg);
-	return ok;
+	if (!ok)
+		return false;
+	s->logical_end = MAX(s->logical_end, ALIGN_UP(bg->logical + bg->length, STRIPE_LEN));
+	group_table_remove(s, bg);
+	return true;
 }
 
 static int forget_later(struct trans *trans, u64 logical)
@@ -81,6 +83,8 @@ int block_group_remove(struct trans *trans, struct block_group *bg)
 
 	if (r < 0)
 		return r;
+	if (space_ensure_system(trans->fs) < 0)
+		return -EBUSY;
 	if (!chunk || !unregister(trans->fs->space, bg))
 		return -EBUSY;
 	r = delete_items(trans, bg, chunk);

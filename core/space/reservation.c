@@ -285,6 +285,19 @@ static int covered(struct fs *fs, enum space_kind kind)
 	return info->promised <= info->free;
 }
 
+int space_make_system(struct fs *fs, u64 chunk_count)
+{
+	struct attempts tried = {0};
+
+	while (space_chunk_count(fs->space, SPACE_SYSTEM) == chunk_count) {
+		int r = make_space(fs, SPACE_SYSTEM, &tried);
+
+		if (r <= 0)
+			return r < 0 ? r : -ENOSPC;
+	}
+	return 0;
+}
+
 int space_cover_promises(struct fs *fs, enum space_kind kind)
 {
 	struct attempts tried = {0};

@@ -46,6 +46,7 @@ struct space {
 	struct rwlock table_lock; /* RANK_GROUP_TABLE */
 	struct group_table groups;
 	u64 chunk_count[SPACE_KINDS]; /* chunks made since mount: two who lack space make one */
+	u64 logical_end; /* of the highest chunk removed since mount */
 
 	struct mutex lock; /* RANK_SPACE; all below */
 	struct cond changed;
@@ -124,6 +125,9 @@ _must_check_ int group_load_fresh(struct block_group *bg, const struct chunk *ch
 
 /* Makes a chunk unless another was made since @chunk_count was read. */
 _must_check_ int chunk_alloc(struct fs *fs, enum space_kind kind, u64 chunk_count);
+/* Changing the chunk tree takes nodes of the system kind: makes sure of them before (RULES 2), with a
+ * new chunk if need be. -ENOSPC: leave the chunk tree alone. */
+_must_check_ int space_ensure_system(struct fs *fs);
 /* Recomputes raw_room. */
 int chunk_room_refresh(struct fs *fs);
 /* The room as metadata bytes. Space mutex held. */
@@ -154,6 +158,8 @@ _must_check_ int space_remove_unused(struct fs *fs, enum space_kind wanted);
 bool space_meta_covered(struct space *s, u64 queued, u64 raw);
 /* What applying the queued references may need beyond the global reserve. No lock held. */
 u64 space_queued_bytes(struct fs *fs);
+/* One more system chunk than @chunk_count, however it can be had: 0 or -ENOSPC. May read and commit. */
+_must_check_ int space_make_system(struct fs *fs, u64 chunk_count);
 /* Makes sure that what is promised fits into groups that are not read-only, with new chunks if need
  * be: 0 or -ENOSPC. May read and commit. */
 _must_check_ int space_cover_promises(struct fs *fs, enum space_kind kind);
