@@ -12,7 +12,7 @@ struct fs;
  * @readonly may be turned on by an unknown compat_ro bit. -EOPNOTSUPP. */
 _must_check_ int super_check_features(struct fs *fs, struct reason *why);
 
-/* The same for what only the trees show: quota tree, balance item, relocation trees, replace. */
+/* The same for what only the trees show: quota tree, relocation trees, replace. */
 _must_check_ int super_check_trees(struct fs *fs, struct reason *why);
 
 /* Fills roots, generation and the next backup slot of fs->super for the transaction @transid.

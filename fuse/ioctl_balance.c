@@ -30,7 +30,8 @@ static void on_done(void *ctx, int err, const struct btrfs_ioctl_balance_args *a
 	fuse_req_t req = take_waiting(&e->balance, NULL, false);
 	struct btrfs_ioctl_balance_args reply = *args;
 
-	if (err == -ECANCELED) /* progs say "canceled by user" if this is set */
+	/* progs say "canceled by user" if this is set */
+	if (err == -ECANCELED && !(reply.state & BTRFS_BALANCE_STATE_PAUSE_REQ))
 		reply.state |= BTRFS_BALANCE_STATE_CANCEL_REQ;
 	if (req)
 		fuse_reply_ioctl(req, err, &reply, sizeof(reply));
@@ -89,7 +90,7 @@ int ioctl_balance_ctl(struct ioctl_call *c)
 	memcpy(&what, c->in, sizeof(what));
 	if (what == BTRFS_BALANCE_CTL_CANCEL)
 		return balance_cancel(c->e->fs);
-	return what == BTRFS_BALANCE_CTL_PAUSE ? -EOPNOTSUPP : -EINVAL;
+	return what == BTRFS_BALANCE_CTL_PAUSE ? balance_pause(c->e->fs) : -EINVAL;
 }
 
 int ioctl_balance_progress(struct ioctl_call *c)

@@ -230,7 +230,10 @@ static int open_fs(struct mount *m, struct reason *why)
 	e->owner = getuid();
 	e->noatime = m->opt.fs.noatime;
 	edge_init(e);
-	return node_table_create(e->fs->mount_root_id, BTRFS_FIRST_FREE_OBJECTID, &e->nodes);
+	err = node_table_create(e->fs->mount_root_id, BTRFS_FIRST_FREE_OBJECTID, &e->nodes);
+	if (!err && !m->opt.fs.readonly)
+		err = balance_recover(e->fs, m->opt.skip_balance);
+	return err;
 }
 
 static int serve(struct mount *m, struct reason *why)
@@ -291,8 +294,8 @@ static void unmount(struct mount *m)
 {
 	int err = -EBUSY;
 
-	if (balance_cancel(m->edge.fs) == 0)
-		log_info("%s: balance ended by unmount", m->source.path);
+	if (balance_pause(m->edge.fs) == 0)
+		log_info("%s: balance paused by unmount", m->source.path);
 	if (!still_there(m))
 		return;
 	for (int tries = 0; err == -EBUSY && tries < 10; tries++) {

@@ -148,6 +148,12 @@ static int apply_clear_cache(struct options *o, const struct option *opt, const 
 	return 0;
 }
 
+static int apply_skip_balance(struct options *o, const struct option *opt, const char *value)
+{
+	o->skip_balance = true;
+	return 0;
+}
+
 static int apply_allow_other(struct options *o, const struct option *opt, const char *value)
 {
 	o->allow_other = true;
@@ -214,6 +220,7 @@ static const struct option option_table[] = {
 	{"nologreplay", apply_nologreplay},
 	{"space_cache", apply_space_cache, true},
 	{"clear_cache", apply_clear_cache},
+	{"skip_balance", apply_skip_balance},
 	{"cache_size", apply_cache_size, true},
 	{"threads", apply_threads, true},
 };
@@ -225,7 +232,7 @@ static const char *const known_names[] = {
 	"device",	"discard",	 "nodiscard",	 "enospc_debug", "noenospc_debug",
 	"fatal_errors", "flushoncommit", "noflushoncommit", "fragment", "inode_cache",
 	"norecovery",	"max_inline",	 "metadata_ratio", "recovery",	"rescue",
-	"skip_balance", "nospace_cache", "ssd",	"nossd",
+	"nospace_cache", "ssd",	"nossd",
 	"ssd_spread",	"nossd_spread",	 "thread_pool",	 "treelog",	"notreelog",
 	"usebackuproot", "user_subvol_rm_allowed", "ref_verify", "ref_tracker", "strictatime",
 	"lazytime",	"sync",		 "dirsync",	 "mand",	"iversion",

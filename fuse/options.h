@@ -10,6 +10,7 @@ struct options {
 	struct fs_options fs;   /* source not filled in */
 	unsigned long mount_flags; /* MS_* for the kernel */
 	bool allow_other;
+	bool skip_balance;      /* a paused balance stays paused */
 	unsigned threads;
 	char *subvol;           /* owns fs.subvol */
 };

@@ -1,172 +1,94 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* balance.c - see balance.h. */
+/* balance.c - the life of a balance: started, paused, taken up again, cancelled. See balance.h.
+ *
+ * Invariant: `present` from the moment a balance was accepted until it has ended and its item is
+ * gone; `running` while its thread works. What it does is balance_run.c.
+ */
 #include "relocation/balance.h"
 
 #include <errno.h>
 #include <linux/btrfs_tree.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/fs.h"
-#include "core/space/block_group.h"
+#include "core/space/space.h"
 #include "core/trans/transaction.h"
 #include "core/tree/search.h"
 #include "disk/base/lock.h"
 #include "disk/base/log.h"
-#include "disk/volume/volume.h"
-#include "relocation/filter.h"
-#include "relocation/group.h"
+#include "relocation/balance_item.h"
+#include "relocation/balance_run.h"
 
 struct balance {
 	struct fs *fs;
 	struct mutex lock; /* all below but the thread's own */
 	struct cond ended;
-	bool running;
-	bool stop;
+	bool present, running;
+	bool pause, cancel; /* asked for */
 	bool joinable;
 	pthread_t thread;
-	struct btrfs_ioctl_balance_args args; /* as asked for, and what was done so far */
+	struct btrfs_ioctl_balance_args args; /* flags and filters */
+
+	struct balance_counts counts;
 
 	/* constant while running */
+	bool has_item;
 	balance_done_fn *done;
 	void *ctx;
-	struct balance_filters filters;
+	struct balance_filters filters; /* the thread's: limits count down */
 };
 
-/* Chunks as they were at the start, in ascending order. */
-struct chunk_list {
-	struct chunk **v;
-	size_t count;
-};
-
-static void chunk_list_free(struct chunk_list *list)
-{
-	for (size_t i = 0; i < list->count; i++)
-		chunk_put(list->v[i]);
-	free(list->v);
-}
-
-static int chunk_list_fill(struct fs *fs, struct chunk_list *list)
-{
-	struct chunk_map *map = volume_chunks(fs->vol);
-	struct chunk *chunk;
-
-	for (u64 at = 0; (chunk = chunk_map_next(map, at)); at = chunk->logical + chunk->length) {
-		struct chunk **v = reallocarray(list->v, list->count + 1, sizeof(struct chunk *));
-
-		if (!v) {
-			chunk_put(chunk);
-			return -ENOMEM;
-		}
-		list->v = v;
-		v[list->count++] = chunk;
-	}
-	return 0;
-}
-
-static u64 group_used(struct block_group *bg)
-{
-	MUTEX_SCOPE(&bg->lock);
-	return bg->used;
-}
-
-/* Does the group pass the filters now, `limit` aside? */
-static bool matches(struct fs *fs, struct balance_filters *filters, const struct chunk *chunk)
-{
-	_cleanup_group_ struct block_group *bg = block_group_find(fs, chunk->logical);
-
-	return bg && balance_filter_match(balance_filter_for(filters, chunk->type), chunk,
-					  group_used(bg));
-}
-
-/* A first look: how many will be taken, and which types have fewer than their minimum. */
-static u64 count_expected(struct fs *fs, struct balance_filters *filters,
-			  const struct chunk_list *list)
-{
-	struct balance_filters left = *filters;
-	u64 expected = 0, seen[3] = { 0 };
-	struct balance_filter *of[3] = { &left.data, &left.metadata, &left.system };
-
-	for (size_t i = list->count; i-- > 0;) {
-		const struct chunk *chunk = list->v[i];
-		struct balance_filter *f = balance_filter_for(&left, chunk->type);
-
-		if (!matches(fs, filters, chunk) || f->limit_max == 0)
-			continue;
-		f->limit_max--;
-		for (unsigned t = 0; t < 3; t++)
-			seen[t] += f == of[t];
-		expected++;
-	}
-	filters->data.wanted &= seen[0] >= left.data.limit_min;
-	filters->metadata.wanted &= seen[1] >= left.metadata.limit_min;
-	filters->system.wanted &= seen[2] >= left.system.limit_min;
-	return expected;
-}
+/* ---- the thread ---- */
 
 static bool stopped(void *ctx)
 {
 	struct balance *b = ctx;
 
 	MUTEX_SCOPE(&b->lock);
-	return b->stop;
+	return b->pause || b->cancel;
 }
 
-static void count(struct balance *b, __u64 *counter)
+/* What the ioctls show. Lock held. */
+static struct btrfs_ioctl_balance_args snapshot(struct balance *b)
+{
+	struct btrfs_ioctl_balance_args args = b->args;
+
+	args.state = (b->running ? BTRFS_BALANCE_STATE_RUNNING : 0) |
+		     (b->pause ? BTRFS_BALANCE_STATE_PAUSE_REQ : 0) |
+		     (b->cancel ? BTRFS_BALANCE_STATE_CANCEL_REQ : 0);
+	args.stat.expected = atomic_load(&b->counts.expected);
+	args.stat.considered = atomic_load(&b->counts.considered);
+	args.stat.completed = atomic_load(&b->counts.completed);
+	return args;
+}
+
+static int work(struct balance *b)
+{
+	struct stop_flag stop = { stopped, b };
+	int r = b->has_item ? 0 : balance_item_insert(b->fs, &b->args);
+
+	if (r < 0)
+		return r;
+	b->has_item = true;
+	return balance_run(b->fs, &b->filters, &stop, &b->counts);
+}
+
+static bool is_paused(struct balance *b, int err)
 {
 	MUTEX_SCOPE(&b->lock);
-	++*counter;
+	return err == -ECANCELED && b->pause && !b->cancel && b->has_item;
 }
 
-static int balance_chunk(struct balance *b, const struct chunk *chunk)
+/* The item of a balance that is over goes; the result of the whole. */
+static int put_away(struct balance *b, int err)
 {
-	_cleanup_group_ struct block_group *bg = NULL;
-	struct balance_filter *f = balance_filter_for(&b->filters, chunk->type);
-	struct stop_flag stop = { stopped, b };
-	int r;
+	int r = TAKE(b->has_item) && fs_error(b->fs) == 0 ? balance_item_delete(b->fs) : 0;
 
-	count(b, &b->args.stat.considered);
-	if (!matches(b->fs, &b->filters, chunk) || f->limit_max == 0)
-		return 0;
-	f->limit_max--;
-	bg = block_group_find(b->fs, chunk->logical);
-	if (!bg)
-		return 0;
-	r = group_relocate(b->fs, bg, &stop);
-	if (r == 0)
-		count(b, &b->args.stat.completed);
-	return r;
-}
-
-/* Out of space for one group does not end it: a smaller one may still fit. */
-static int balance_chunks(struct balance *b, const struct chunk_list *list)
-{
-	u64 no_space = 0;
-	u64 expected = count_expected(b->fs, &b->filters, list);
-
-	mutex_lock(&b->lock);
-	b->args.stat.expected = expected;
-	mutex_unlock(&b->lock);
-	for (size_t i = list->count; i-- > 0;) {
-		int r = stopped(b) ? -ECANCELED : balance_chunk(b, list->v[i]);
-
-		if (r == -ENOSPC)
-			no_space++;
-		else if (r < 0)
-			return r;
-	}
-	if (no_space)
-		log_info("balance: no space to move %llu block groups",
-			 (unsigned long long)no_space);
-	return no_space ? -ENOSPC : 0;
-}
-
-static int balance_run(struct balance *b)
-{
-	_cleanup_(chunk_list_free) struct chunk_list list = {};
-	int r = chunk_list_fill(b->fs, &list);
-
-	return r < 0 ? r : balance_chunks(b, &list);
+	if (r < 0 && r != -ENOENT)
+		log_fault("balance: its item cannot be deleted: %s", strerror(-r));
+	return err < 0 || r == -ENOENT ? err : r;
 }
 
 static void *balance_thread(void *arg)
@@ -175,17 +97,46 @@ static void *balance_thread(void *arg)
 	struct btrfs_ioctl_balance_args args;
 	balance_done_fn *done = b->done;
 	void *ctx = b->ctx;
-	int r = balance_run(b);
+	int r = work(b);
+	bool paused = is_paused(b, r);
 
+	if (!paused)
+		r = put_away(b, r);
 	mutex_lock(&b->lock);
-	b->args.state = 0;
-	args = b->args;
 	b->running = false;
+	b->present = paused;
+	args = snapshot(b);
 	cond_broadcast(&b->ended);
 	mutex_unlock(&b->lock);
-	done(ctx, r, &args);
+	if (done)
+		done(ctx, r, &args);
 	return NULL;
 }
+
+static void join_ended(struct balance *b)
+{
+	if (b->joinable)
+		pthread_join(b->thread, NULL);
+	b->joinable = false;
+}
+
+/* Lock held; nothing runs. */
+static int launch(struct balance *b, balance_done_fn *done, void *ctx)
+{
+	int r;
+
+	join_ended(b);
+	b->counts = (struct balance_counts){};
+	b->pause = b->cancel = false;
+	b->done = done;
+	b->ctx = ctx;
+	r = -pthread_create(&b->thread, NULL, balance_thread, b);
+	b->running = b->joinable = r == 0;
+	b->present = b->running || b->has_item;
+	return r;
+}
+
+/* ---- may it? ---- */
 
 /* A subvolume that is half deleted has nodes with references that its root does not lead to. */
 static int refuse_half_deleted(struct fs *fs)
@@ -214,6 +165,25 @@ static int refuse_half_deleted(struct fs *fs)
 	return r == -ENOENT ? 0 : r;
 }
 
+static int prepare(struct fs *fs, const struct btrfs_ioctl_balance_args *args,
+		   struct balance_filters *filters)
+{
+	struct balance_profiles now = {
+		.metadata = space_profiles(fs, BTRFS_BLOCK_GROUP_METADATA),
+		.system = space_profiles(fs, BTRFS_BLOCK_GROUP_SYSTEM),
+	};
+	struct reason why = {};
+	int r = balance_filters_parse(args, filters, &why);
+
+	if (r == 0)
+		r = balance_filters_check_redundancy(filters, args->flags, &now, &why);
+	if (r < 0 && why.text[0])
+		log_info("balance refused: %s", why.text);
+	return r < 0 ? r : refuse_half_deleted(fs);
+}
+
+/* ---- from outside ---- */
+
 int balance_create(struct fs *fs)
 {
 	struct balance *b = calloc(1, sizeof(*b));
@@ -227,43 +197,84 @@ int balance_create(struct fs *fs)
 	return 0;
 }
 
-static void join_ended(struct balance *b)
+/* The paused one goes on: by the rule for one whose progress nobody knows, but limits go on counting. */
+static int resume(struct balance *b, balance_done_fn *done, void *ctx)
 {
-	if (b->joinable)
-		pthread_join(b->thread, NULL);
-	b->joinable = false;
+	struct balance_filters left = b->filters;
+	struct reason why = {};
+	int r;
+
+	if (!b->present)
+		return -ENOTCONN;
+	if (b->running)
+		return -EINPROGRESS;
+	b->args.flags |= BTRFS_BALANCE_RESUME;
+	balance_args_resume(&b->args);
+	r = balance_filters_parse(&b->args, &b->filters, &why);
+	if (r < 0)
+		return r;
+	b->filters.data.limit_max = left.data.limit_max;
+	b->filters.metadata.limit_max = left.metadata.limit_max;
+	b->filters.system.limit_max = left.system.limit_max;
+	return launch(b, done, ctx);
 }
 
 int balance_start(struct fs *fs, const struct btrfs_ioctl_balance_args *args,
 		  balance_done_fn *done, void *ctx)
 {
+	bool resumes = args->flags & BTRFS_BALANCE_RESUME;
 	struct balance *b = fs->relocation;
 	struct balance_filters filters;
-	struct reason why = {};
 	int r = fs_error(fs);
 
-	if (r == 0)
-		r = balance_filters_parse(args, &filters, &why);
-	if (r < 0 && why.text[0])
-		log_info("balance refused: %s", why.text);
-	if (r == 0)
-		r = refuse_half_deleted(fs);
+	if (r == 0 && !resumes)
+		r = prepare(fs, args, &filters);
 	if (r < 0)
 		return r;
 	MUTEX_SCOPE(&b->lock);
-	if (b->running)
+	if (resumes)
+		return resume(b, done, ctx);
+	if (b->present)
 		return -EINPROGRESS;
-	join_ended(b);
 	b->args = *args;
-	b->args.state = BTRFS_BALANCE_STATE_RUNNING;
-	b->args.stat = (struct btrfs_balance_progress){};
 	b->filters = filters;
-	b->stop = false;
-	b->done = done;
-	b->ctx = ctx;
-	r = -pthread_create(&b->thread, NULL, balance_thread, b);
-	b->running = b->joinable = r == 0;
-	return r;
+	return launch(b, done, ctx);
+}
+
+int balance_recover(struct fs *fs, bool skip)
+{
+	struct balance *b = fs->relocation;
+	struct btrfs_ioctl_balance_args args;
+	struct balance_filters filters;
+	int r = balance_item_read(fs, &args);
+
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	args.flags &= BTRFS_BALANCE_TYPE_MASK | BTRFS_BALANCE_FORCE;
+	r = prepare(fs, &args, &filters);
+	if (r == -EOPNOTSUPP || r == -EINVAL) {
+		skip = true; /* it can be cancelled, or the kernel takes it up */
+		r = 0;
+	}
+	if (r < 0)
+		return r;
+	MUTEX_SCOPE(&b->lock);
+	b->args = args;
+	b->filters = filters;
+	b->has_item = b->present = true;
+	if (skip) {
+		log_info("balance: paused, its resumption is skipped");
+		return 0;
+	}
+	log_info("balance: resumed");
+	return resume(b, NULL, NULL);
+}
+
+/* Lock held. */
+static void wait_ended(struct balance *b)
+{
+	while (b->running)
+		cond_wait(&b->ended, &b->lock);
 }
 
 void balance_request_stop(struct fs *fs)
@@ -271,22 +282,46 @@ void balance_request_stop(struct fs *fs)
 	struct balance *b = fs->relocation;
 
 	MUTEX_SCOPE(&b->lock);
-	b->stop = true;
-	b->args.state |= b->running ? BTRFS_BALANCE_STATE_CANCEL_REQ : 0;
+	b->cancel = true;
 }
 
-int balance_cancel(struct fs *fs)
+int balance_pause(struct fs *fs)
 {
 	struct balance *b = fs->relocation;
 
 	MUTEX_SCOPE(&b->lock);
 	if (!b->running)
 		return -ENOTCONN;
-	b->stop = true;
-	b->args.state |= BTRFS_BALANCE_STATE_CANCEL_REQ;
-	while (b->running)
-		cond_wait(&b->ended, &b->lock);
+	b->pause = true;
+	wait_ended(b);
+	b->pause = false;
 	return 0;
+}
+
+int balance_cancel(struct fs *fs)
+{
+	struct balance *b = fs->relocation;
+	int r = 0;
+
+	MUTEX_SCOPE(&b->lock);
+	if (!b->present)
+		return -ENOTCONN;
+	if (b->running) {
+		b->cancel = true;
+		wait_ended(b);
+		return 0;
+	}
+	r = fs_error(fs);
+	b->running = r == 0; /* keeps others away */
+	mutex_unlock(&b->lock);
+	if (r == 0)
+		r = put_away(b, 0);
+	mutex_lock(&b->lock);
+	b->running = false;
+	b->present = r < 0;
+	b->has_item = r < 0;
+	cond_broadcast(&b->ended);
+	return r;
 }
 
 int balance_progress(struct fs *fs, struct btrfs_ioctl_balance_args *ret)
@@ -294,9 +329,9 @@ int balance_progress(struct fs *fs, struct btrfs_ioctl_balance_args *ret)
 	struct balance *b = fs->relocation;
 
 	MUTEX_SCOPE(&b->lock);
-	if (!b->running)
+	if (!b->present)
 		return -ENOTCONN;
-	*ret = b->args;
+	*ret = snapshot(b);
 	return 0;
 }
 
@@ -306,7 +341,10 @@ void balance_shutdown(struct fs *fs)
 
 	if (!b)
 		return;
-	balance_request_stop(fs);
+	mutex_lock(&b->lock);
+	b->pause = true;
+	wait_ended(b);
+	mutex_unlock(&b->lock);
 	join_ended(b);
 	cond_destroy(&b->ended);
 	mutex_destroy(&b->lock);

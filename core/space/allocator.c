@@ -22,7 +22,19 @@ struct request {
 	bool data; /* comes with a reservation, out of a promise */
 	u64 want, min, align;
 	bool load; /* may read: no tree lock is held */
+	bool pick; /* a conversion runs: only groups of @profile */
+	u64 profile;
 };
+
+/* While a conversion runs, what is written goes where it need not be moved again, if it can. */
+static void prefer_converted(struct fs *fs, struct request *rq)
+{
+	const struct space_info *info = &fs->space->info[rq->kind];
+
+	MUTEX_SCOPE(&fs->space->lock);
+	rq->pick = info->converting;
+	rq->profile = info->profile;
+}
 
 /* Takes space out of one group: its length, 0, or negative errno. */
 static s64 take_from(struct block_group *bg, const struct request *rq, u64 *logical)
@@ -54,7 +66,8 @@ static int prepare(struct block_group *bg, const struct request *rq)
 
 	mutex_lock(&bg->lock);
 	look = space_kind_of(bg->flags) == rq->kind && !bg->ro_count && !bg->removed &&
-	       group_free_bytes(bg) >= rq->min;
+	       group_free_bytes(bg) >= rq->min &&
+	       (!rq->pick || (bg->flags & BTRFS_BLOCK_GROUP_PROFILE_MASK) == rq->profile);
 	load = look && !bg->loaded;
 	mutex_unlock(&bg->lock);
 	if (!load)
@@ -103,24 +116,35 @@ static s64 take_any(struct fs *fs, const struct request *rq, u64 *logical, struc
 	return len > 0 ? len : take_between(fs, rq, 0, hint, logical, ret);
 }
 
-int space_alloc_data(struct fs *fs, u64 want, u64 min, struct data_alloc *ret)
+static s64 take_data(struct fs *fs, struct request *rq, u64 min, struct data_alloc *ret)
 {
-	u64 good = MAX(min, MIN(want, (u64)GOOD_RUN));
+	u64 want = rq->want, good = MAX(min, MIN(want, (u64)GOOD_RUN));
 	const u64 least[] = {want, good, good, min};
 	bool chunk_made = false;
 	s64 len = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(least) && len == 0; i++) {
-		struct request rq = {space_data_kind(fs->space), true, want, least[i],
-				     fs->sectorsize, true};
-		u64 chunks = space_chunk_count(fs->space, rq.kind);
+		u64 chunks = space_chunk_count(fs->space, rq->kind);
 
+		rq->min = least[i];
 		/* The third try is with a new chunk. */
 		if (i == 2)
-			chunk_made = chunk_alloc(fs, rq.kind, chunks) == 0;
+			chunk_made = chunk_alloc(fs, rq->kind, chunks) == 0;
 		if (i != 2 || chunk_made)
-			len = take_any(fs, &rq, &ret->logical, &ret->bg);
+			len = take_any(fs, rq, &ret->logical, &ret->bg);
 	}
+	return len;
+}
+
+int space_alloc_data(struct fs *fs, u64 want, u64 min, struct data_alloc *ret)
+{
+	struct request rq = {space_data_kind(fs->space), true, want, min, fs->sectorsize, true};
+	s64 len;
+
+	prefer_converted(fs, &rq);
+	len = take_data(fs, &rq, min, ret);
+	if (len == 0 && TAKE(rq.pick))
+		len = take_data(fs, &rq, min, ret);
 	if (len <= 0)
 		return len < 0 ? (int)len : -ENOSPC;
 	ret->len = (u64)len;
@@ -153,14 +177,15 @@ int space_alloc_tree_block(struct fs *fs, bool system, u64 *ret_logical)
 
 	if (injected < 0)
 		return injected;
-	for (int tries = 0; tries < 3; tries++) {
+	prefer_converted(fs, &rq);
+	for (int tries = 0; tries < 4; tries++) {
 		_cleanup_group_ struct block_group *bg = NULL;
 		u64 chunks = space_chunk_count(fs->space, rq.kind);
 
 		len = take_any(fs, &rq, ret_logical, &bg);
 		if (len > 0)
 			return 0;
-		if (len == -ENOMEM || chunk_alloc(fs, kind, chunks) < 0)
+		if (len == -ENOMEM || (chunk_alloc(fs, kind, chunks) < 0 && !TAKE(rq.pick)))
 			break;
 	}
 	return len < 0 ? (int)len : -ENOSPC;

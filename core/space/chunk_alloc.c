@@ -144,7 +144,8 @@ static void register_group(struct space *s, struct block_group *bg)
 	bg->pending = true;
 	bg->tree_missing = true;
 	group_sums_add(bg);
-	info->profile = bg->flags & BTRFS_BLOCK_GROUP_PROFILE_MASK;
+	if (!info->converting)
+		info->profile = bg->flags & BTRFS_BLOCK_GROUP_PROFILE_MASK;
 	info->hint = bg->logical;
 	block_group_ref(bg); /* the macro evaluates its arguments more than once */
 	TAILQ_INSERT_TAIL(&s->pending, bg, pending_link);

@@ -144,6 +144,19 @@ struct block_group *block_group_prev(struct fs *fs, u64 logical)
 	return bg ? block_group_ref(bg) : NULL;
 }
 
+u64 space_profiles(struct fs *fs, u64 type)
+{
+	struct space *s = fs->space;
+	struct block_group *bg;
+	u64 found = 0;
+
+	RDLOCK_SCOPE(&s->table_lock);
+	RB_FOREACH(bg, group_table, &s->groups)
+		if (space_kind_of(bg->flags) == space_kind_of(type))
+			found |= bg->flags & BTRFS_BLOCK_GROUP_PROFILE_MASK;
+	return found;
+}
+
 void group_mark_dirty(struct space *s, struct block_group *bg)
 {
 	if (bg->on_dirty_list || bg->removed)

@@ -70,6 +70,14 @@ void space_commit_failed(struct fs *fs);
  * -ENOSPC if no device has room. */
 _must_check_ int space_alloc_chunk(struct fs *fs, u64 type);
 
+/* From now on chunks of type @type (one bit) are made with @profile (BTRFS_BLOCK_GROUP_* bits, single:
+ * none), and groups that have it serve before those that do not. */
+void space_convert(struct fs *fs, u64 type, u64 profile);
+/* Back to the rule: the profile of the groups that there are, the redundant one if there are two. */
+void space_convert_end(struct fs *fs, u64 type);
+/* The profiles that groups of @type have, as BTRFS_BLOCK_GROUP_* bits. */
+u64 space_profiles(struct fs *fs, u64 type);
+
 /* ---- numbers ---- */
 
 struct space_stat {

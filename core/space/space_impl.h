@@ -28,7 +28,8 @@ struct space_info {
 	u64 reclaimable; /* pinned in groups that are not read-only */
 	u64 excluded;
 	u64 promised;
-	u64 profile;     /* of the newest group: what the next chunk gets */
+	u64 profile;     /* of the newest group, or wanted by a conversion: what the next chunk gets */
+	bool converting; /* groups of that profile serve first, with new chunks before others */
 	u64 hint;        /* the group that served the last allocation */
 };
 

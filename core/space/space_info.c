@@ -141,6 +141,25 @@ u64 space_global_reserve(struct fs *fs)
 	return fs->space->global_reserve;
 }
 
+static void set_profile(struct fs *fs, u64 type, u64 profile, bool converting)
+{
+	struct space_info *info = &fs->space->info[space_kind_of(type)];
+
+	MUTEX_SCOPE(&fs->space->lock);
+	info->profile = profile;
+	info->converting = converting;
+}
+
+void space_convert(struct fs *fs, u64 type, u64 profile)
+{
+	set_profile(fs, type, profile, true);
+}
+
+void space_convert_end(struct fs *fs, u64 type)
+{
+	set_profile(fs, type, space_profiles(fs, type), false);
+}
+
 void space_usage(struct fs *fs, u64 type, struct space_usage *ret)
 {
 	struct space_info *info = &fs->space->info[space_kind_of(type)];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * balance.c - btrfusectl balance start, status, cancel. The ioctl of `start` lasts as long as the
+ * balance.c - btrfusectl balance start, status, pause, resume, cancel. The ioctl of `start` lasts as long as the
  * balance; its progress is asked for by a thread. The number for cancel goes by pointer: by value,
  * as btrfs-progs pass it, it does not get through FUSE.
  */
@@ -96,7 +96,10 @@ static int report(const struct ctl *ctl, const char *path, int err,
 		return 0;
 	}
 	if (err == ECANCELED) {
-		fprintf(stderr, "balance canceled by user\n");
+		if (a->state & BTRFS_BALANCE_STATE_PAUSE_REQ)
+			fprintf(stderr, "balance paused by user\n");
+		if (a->state & BTRFS_BALANCE_STATE_CANCEL_REQ)
+			fprintf(stderr, "balance canceled by user\n");
 		return 0;
 	}
 	ctl_error("error during balancing '%s': %s", path, strerror(err));
@@ -321,16 +324,18 @@ static int balance_status_command(struct ctl *ctl, int argc, char **argv)
 	return 1;
 }
 
-static int balance_cancel_command(struct ctl *ctl, int argc, char **argv)
+/* Pause and cancel: what the daemon is told, and what went wrong. */
+static int control(const char *command, int what, int argc, char **argv)
 {
 	static const struct option longs[] = {{0}};
-	int what = BTRFS_BALANCE_CTL_CANCEL;
+	char name[32];
 	int err, fd;
 
+	snprintf(name, sizeof(name), "balance %s", command);
 	opterr = 0;
 	if (getopt_long(argc, argv, "", longs, NULL) != -1)
-		return ctl_bad_option("balance cancel", argv, optopt);
-	if (!ctl_one_argument("balance cancel", argc, optind))
+		return ctl_bad_option(name, argv, optopt);
+	if (!ctl_one_argument(name, argc, optind))
 		return 1;
 	fd = ctl_open_dir(argv[optind]);
 	if (fd < 0)
@@ -339,9 +344,54 @@ static int balance_cancel_command(struct ctl *ctl, int argc, char **argv)
 	close(fd);
 	if (!err)
 		return 0;
-	ctl_error("balance cancel on '%s' failed: %s", argv[optind],
-		  err == ENOTCONN ? "Not in progress" : strerror(err));
+	ctl_error("%s on '%s' failed: %s", name, argv[optind],
+		  err != ENOTCONN	  ? strerror(err)
+		  : strcmp(command, "pause") ? "Not in progress"
+					     : "Not running");
 	return err == ENOTCONN ? 2 : 1;
+}
+
+static int balance_cancel_command(struct ctl *ctl, int argc, char **argv)
+{
+	return control("cancel", BTRFS_BALANCE_CTL_CANCEL, argc, argv);
+}
+
+static int balance_pause_command(struct ctl *ctl, int argc, char **argv)
+{
+	return control("pause", BTRFS_BALANCE_CTL_PAUSE, argc, argv);
+}
+
+static int report_resume(const struct ctl *ctl, const char *path, int err,
+			 const struct btrfs_ioctl_balance_args *a)
+{
+	if (err == ENOTCONN || err == EINPROGRESS) {
+		ctl_error("balance resume on '%s' failed: %s", path,
+			  err == ENOTCONN ? "Not in progress" : "Already running");
+		return err == ENOTCONN ? 2 : 1;
+	}
+	return report(ctl, path, err, a);
+}
+
+static int balance_resume_command(struct ctl *ctl, int argc, char **argv)
+{
+	static const struct option longs[] = {{0}};
+	struct btrfs_ioctl_balance_args a = {.flags = BTRFS_BALANCE_RESUME};
+	struct progress progress = {0};
+	int err, fd;
+
+	opterr = 0;
+	if (getopt_long(argc, argv, "", longs, NULL) != -1)
+		return ctl_bad_option("balance resume", argv, optopt);
+	if (!ctl_one_argument("balance resume", argc, optind))
+		return 1;
+	fd = ctl_open_dir(argv[optind]);
+	if (fd < 0)
+		return 1;
+	progress_start(&progress, ctl, fd);
+	err = ioctl(fd, BTRFS_IOC_BALANCE_V2, &a) ? errno : 0;
+	progress_stop(&progress);
+	close(fd);
+	return report_resume(ctl, argv[optind], err, &a);
 }
 
 const struct command balance_commands[] = {
@@ -356,10 +406,16 @@ const struct command balance_commands[] = {
 	 "    --enqueue        wait if there's another balance running\n"
 	 "    -v|--verbose     print the filters, and progress on standard error\n\n"
 	 "    Filters, separated by commas, no space in between: usage=N, usage=MIN..MAX,\n"
-	 "    devid=N, vrange=START..END, limit=N, limit=MIN..MAX\n"},
+	 "    devid=N, vrange=START..END, drange=START..END (with devid), limit=N,\n"
+	 "    limit=MIN..MAX, stripes=MIN..MAX, profiles=P|P..., convert=P, soft\n"
+	 "    (with convert); a profile P is single or dup\n"},
+	{"pause", balance_pause_command, "btrfusectl balance pause <path>", "Pause running balance",
+	 NULL},
 	{"cancel", balance_cancel_command, "btrfusectl balance cancel <path>",
-	 "Cancel running balance", NULL},
+	 "Cancel running or paused balance", NULL},
+	{"resume", balance_resume_command, "btrfusectl balance resume <path>",
+	 "Resume interrupted balance", NULL},
 	{"status", balance_status_command, "btrfusectl balance status [-v] <path>",
-	 "Show status of running balance", "    -v|--verbose     print the filters too\n"},
+	 "Show status of running or paused balance", "    -v|--verbose     print the filters too\n"},
 	{0},
 };

@@ -5,9 +5,11 @@
  * range those set the flag of a plain usage too, so that the kernel takes every chunk.
  */
 #include <errno.h>
+#include <linux/btrfs_tree.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "fuse/ctl/ctl.h"
 
@@ -138,13 +140,105 @@ static bool set_limit(struct btrfs_balance_args *a, const char *value)
 	return true;
 }
 
+static bool set_drange(struct btrfs_balance_args *a, const char *value)
+{
+	uint64_t start, end;
+	bool ok = parse_range(value, &start, &end);
+
+	if (ok && start == end) {
+		ctl_error("range %llu..%llu not allowed", (unsigned long long)start,
+			  (unsigned long long)end);
+		ok = false;
+	}
+	if (!ok) {
+		ctl_error("invalid drange argument");
+		return false;
+	}
+	a->pstart = start;
+	a->pend = end;
+	a->flags |= BTRFS_BALANCE_ARGS_DRANGE;
+	return true;
+}
+
+static bool set_stripes(struct btrfs_balance_args *a, const char *value)
+{
+	uint32_t min, max;
+
+	if (!parse_range32(value, &min, &max)) {
+		ctl_error("invalid stripes argument");
+		return false;
+	}
+	a->stripes_min = min;
+	a->stripes_max = max;
+	a->flags |= BTRFS_BALANCE_ARGS_STRIPES_RANGE;
+	return true;
+}
+
+static const struct profile {
+	const char *name;
+	uint64_t bit;
+} profiles[] = {
+	{"raid10", BTRFS_BLOCK_GROUP_RAID10}, {"raid1c3", BTRFS_BLOCK_GROUP_RAID1C3},
+	{"raid1c4", BTRFS_BLOCK_GROUP_RAID1C4}, {"raid1", BTRFS_BLOCK_GROUP_RAID1},
+	{"raid0", BTRFS_BLOCK_GROUP_RAID0}, {"raid5", BTRFS_BLOCK_GROUP_RAID5},
+	{"raid6", BTRFS_BLOCK_GROUP_RAID6}, {"dup", BTRFS_BLOCK_GROUP_DUP},
+	{"single", BTRFS_AVAIL_ALLOC_BIT_SINGLE},
+};
+
+/* The profile's bit, or 0. */
+static uint64_t profile_bit(const char *name)
+{
+	for (unsigned i = 0; i < sizeof(profiles) / sizeof(profiles[0]); i++)
+		if (!strcasecmp(profiles[i].name, name))
+			return profiles[i].bit;
+	return 0;
+}
+
+static bool set_profiles(struct btrfs_balance_args *a, const char *value)
+{
+	char text[128], *rest = text, *word;
+
+	snprintf(text, sizeof(text), "%s", value);
+	while ((word = strsep(&rest, "|"))) {
+		uint64_t bit = profile_bit(word);
+
+		if (!bit) {
+			ctl_error("unknown profile: %s", word);
+			ctl_error("invalid profiles argument");
+			return false;
+		}
+		a->profiles |= bit;
+	}
+	a->flags |= BTRFS_BALANCE_ARGS_PROFILES;
+	return true;
+}
+
+static bool set_convert(struct btrfs_balance_args *a, const char *value)
+{
+	a->target = profile_bit(value);
+	if (!a->target) {
+		ctl_error("unknown profile: %s", value);
+		ctl_error("invalid convert argument");
+		return false;
+	}
+	a->flags |= BTRFS_BALANCE_ARGS_CONVERT;
+	return true;
+}
+
+static bool set_soft(struct btrfs_balance_args *a, const char *value)
+{
+	a->flags |= BTRFS_BALANCE_ARGS_SOFT;
+	return true;
+}
+
 static const struct filter {
 	const char *name;
 	bool (*set)(struct btrfs_balance_args *a, const char *value);
+	bool alone; /* takes no value */
 } filters[] = {
-	{"usage", set_usage},	{"devid", set_devid}, {"vrange", set_vrange},
-	{"limit", set_limit},	{"drange", NULL},     {"stripes", NULL},
-	{"profiles", NULL},	{"convert", NULL},    {"soft", NULL},
+	{"usage", set_usage},	    {"devid", set_devid},     {"vrange", set_vrange},
+	{"limit", set_limit},	    {"drange", set_drange},   {"stripes", set_stripes},
+	{"profiles", set_profiles}, {"convert", set_convert}, {"soft", set_soft, true},
 };
 
 static bool parse_one(char *word, struct btrfs_balance_args *args)
@@ -156,11 +250,7 @@ static bool parse_one(char *word, struct btrfs_balance_args *args)
 	for (unsigned i = 0; i < sizeof(filters) / sizeof(filters[0]); i++) {
 		if (strcmp(filters[i].name, word))
 			continue;
-		if (!filters[i].set) {
-			ctl_error("balance option not supported yet: %s", word);
-			return false;
-		}
-		if (!value || !*value) {
+		if (!filters[i].alone && (!value || !*value)) {
 			ctl_error("the %s filter requires an argument", word);
 			return false;
 		}
@@ -170,6 +260,20 @@ static bool parse_one(char *word, struct btrfs_balance_args *args)
 	return false;
 }
 
+/* What makes sense only together. */
+static bool check_pairs(const struct btrfs_balance_args *a)
+{
+	if (a->flags & BTRFS_BALANCE_ARGS_SOFT && !(a->flags & BTRFS_BALANCE_ARGS_CONVERT)) {
+		ctl_error("'soft' option can be used only when converting profiles");
+		return false;
+	}
+	if (a->flags & BTRFS_BALANCE_ARGS_DRANGE && !(a->flags & BTRFS_BALANCE_ARGS_DEVID)) {
+		ctl_error("drange filter must be used with devid filter");
+		return false;
+	}
+	return true;
+}
+
 bool balance_filter_parse(char *list, struct btrfs_balance_args *args)
 {
 	char *word;
@@ -177,7 +281,7 @@ bool balance_filter_parse(char *list, struct btrfs_balance_args *args)
 	while ((word = strsep(&list, ",")))
 		if (!parse_one(word, args))
 			return false;
-	return true;
+	return check_pairs(args);
 }
 
 /* ---- and back ---- */
@@ -192,22 +296,42 @@ static void dump_range(const char *name, uint32_t min, uint32_t max)
 		printf("%u", max);
 }
 
+static void dump_span(const char *name, uint64_t start, uint64_t end)
+{
+	printf(", %s=%llu..%llu", name, (unsigned long long)start, (unsigned long long)end);
+}
+
+static void dump_limits(const struct btrfs_balance_args *a)
+{
+	if (a->flags & BTRFS_BALANCE_ARGS_LIMIT)
+		printf(", limit=%llu", (unsigned long long)a->limit);
+	if (a->flags & BTRFS_BALANCE_ARGS_LIMIT_RANGE)
+		dump_range("limit", a->limit_min, a->limit_max);
+	if (a->flags & BTRFS_BALANCE_ARGS_STRIPES_RANGE)
+		dump_range("stripes", a->stripes_min, a->stripes_max);
+}
+
 static void dump_one(const char *type, const struct btrfs_balance_args *a)
 {
-	printf("  %s (flags 0x%llx): balancing", type, (unsigned long long)a->flags);
+	printf("  %s (flags 0x%llx): ", type, (unsigned long long)a->flags);
+	if (a->flags & BTRFS_BALANCE_ARGS_CONVERT)
+		printf("converting, target=%llu, soft is %s", (unsigned long long)a->target,
+		       a->flags & BTRFS_BALANCE_ARGS_SOFT ? "on" : "off");
+	else
+		printf("balancing");
+	if (a->flags & BTRFS_BALANCE_ARGS_PROFILES)
+		printf(", profiles=%llu", (unsigned long long)a->profiles);
 	if (a->flags & BTRFS_BALANCE_ARGS_USAGE)
 		printf(", usage=%llu", (unsigned long long)a->usage);
 	if (a->flags & BTRFS_BALANCE_ARGS_USAGE_RANGE)
 		dump_range("usage", a->usage_min, a->usage_max);
 	if (a->flags & BTRFS_BALANCE_ARGS_DEVID)
 		printf(", devid=%llu", (unsigned long long)a->devid);
+	if (a->flags & BTRFS_BALANCE_ARGS_DRANGE)
+		dump_span("drange", a->pstart, a->pend);
 	if (a->flags & BTRFS_BALANCE_ARGS_VRANGE)
-		printf(", vrange=%llu..%llu", (unsigned long long)a->vstart,
-		       (unsigned long long)a->vend);
-	if (a->flags & BTRFS_BALANCE_ARGS_LIMIT)
-		printf(", limit=%llu", (unsigned long long)a->limit);
-	if (a->flags & BTRFS_BALANCE_ARGS_LIMIT_RANGE)
-		dump_range("limit", a->limit_min, a->limit_max);
+		dump_span("vrange", a->vstart, a->vend);
+	dump_limits(a);
 	printf("\n");
 }
 

@@ -16,20 +16,31 @@ FS_NOCOW_FL = 0x00800000
 DATA, SYSTEM, METADATA = 1, 2, 4
 FLAG_OF = {"data": DATA, "system": SYSTEM, "metadata": METADATA}
 FORCE = 8
-ARGS_USAGE, ARGS_DEVID, ARGS_VRANGE, ARGS_LIMIT = 1 << 1, 1 << 2, 1 << 4, 1 << 5
+RESUME = 16
+ARGS_PROFILES, ARGS_USAGE, ARGS_DEVID, ARGS_DRANGE, ARGS_VRANGE, ARGS_LIMIT = 1, 1 << 1, 1 << 2, 1 << 3, 1 << 4, 1 << 5
+ARGS_LIMIT_RANGE, ARGS_STRIPES_RANGE, ARGS_CONVERT, ARGS_SOFT, ARGS_USAGE_RANGE = 1 << 6, 1 << 7, 1 << 8, 1 << 9, 1 << 10
+SINGLE, DUP, RAID1 = 1 << 48, 1 << 5, 1 << 4
 STATE_RUNNING, STATE_PAUSE_REQ, STATE_CANCEL_REQ = 1, 2, 4
 CTL_PAUSE, CTL_CANCEL = 1, 2
 
 
-def filter_args(usage=None, devid=None, vrange=None, limit=None):
-    """struct btrfs_balance_args, 136 bytes packed."""
-    flags = 0
-    flags |= ARGS_USAGE if usage is not None else 0
-    flags |= ARGS_DEVID if devid is not None else 0
-    flags |= ARGS_VRANGE if vrange else 0
-    flags |= ARGS_LIMIT if limit is not None else 0
-    vstart, vend = vrange or (0, 0)
-    packed = struct.pack("<QQQQQQQQQQII", 0, usage or 0, devid or 0, 0, 0, vstart, vend, 0, flags, limit or 0, 0, 0)
+def either(value, single, ranged):
+    """A filter that is a number or a range of two: its bytes and its flag."""
+    if value is None:
+        return bytes(8), 0
+    return (struct.pack("<II", *value), ranged) if isinstance(value, tuple) else (struct.pack("<Q", value), single)
+
+
+def filter_args(usage=None, devid=None, vrange=None, limit=None, drange=None, stripes=None, profiles=0, convert=0, soft=False):
+    """struct btrfs_balance_args, 136 bytes packed. usage and limit: a number or (min, max)."""
+    usage, usage_flag = either(usage, ARGS_USAGE, ARGS_USAGE_RANGE)
+    limit, limit_flag = either(limit, ARGS_LIMIT, ARGS_LIMIT_RANGE)
+    flags = usage_flag | limit_flag
+    for given, flag in ((devid is not None, ARGS_DEVID), (vrange, ARGS_VRANGE), (drange, ARGS_DRANGE), (profiles, ARGS_PROFILES),
+                        (stripes, ARGS_STRIPES_RANGE), (convert, ARGS_CONVERT), (soft, ARGS_SOFT)):
+        flags |= flag if given else 0
+    packed = struct.pack("<Q", profiles) + usage + struct.pack("<QQQQQQQ", devid or 0, *(drange or (0, 0)), *(vrange or (0, 0)),
+                                                               convert, flags) + limit + struct.pack("<II", *(stripes or (0, 0)))
     return packed + bytes(136 - len(packed))
 
 
@@ -112,6 +123,11 @@ def balance_cancel(mnt):
     """Cancels on FUSE (pointer to the int) and on the kernel's btrfs (the int by value)."""
     error = balance_ctl(mnt, CTL_CANCEL)
     return balance_ctl_by_value(mnt, CTL_CANCEL) if error == errno.EINVAL else error
+
+
+def balance_pause(mnt):
+    error = balance_ctl(mnt, CTL_PAUSE)
+    return balance_ctl_by_value(mnt, CTL_PAUSE) if error == errno.EINVAL else error
 
 
 def balance_progress(mnt):

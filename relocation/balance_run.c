@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* balance_run.c - see balance_run.h. */
+#include "relocation/balance_run.h"
+
+#include <errno.h>
+#include <linux/btrfs_tree.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "core/fs.h"
+#include "core/space/block_group.h"
+#include "core/space/space.h"
+#include "disk/base/lock.h"
+#include "disk/base/log.h"
+#include "disk/volume/volume.h"
+
+struct chunk_list {
+	struct chunk **v; /* ascending */
+	size_t count;
+};
+
+static void chunk_list_free(struct chunk_list *list)
+{
+	for (size_t i = 0; i < list->count; i++)
+		chunk_put(list->v[i]);
+	free(list->v);
+}
+#define _cleanup_chunks_ _cleanup_(chunk_list_free)
+
+/* The list takes the reference, also if it fails. */
+static int chunk_list_add(struct chunk_list *list, struct chunk *chunk)
+{
+	struct chunk **v = reallocarray(list->v, list->count + 1, sizeof(struct chunk *));
+
+	if (!v) {
+		chunk_put(chunk);
+		return -ENOMEM;
+	}
+	list->v = v;
+	v[list->count++] = chunk;
+	return 0;
+}
+
+static int chunk_list_fill(struct fs *fs, struct chunk_list *list)
+{
+	struct chunk_map *map = volume_chunks(fs->vol);
+	struct chunk *chunk;
+	int r = 0;
+
+	for (u64 at = 0; r == 0 && (chunk = chunk_map_next(map, at));) {
+		at = chunk->logical + chunk->length;
+		r = chunk_list_add(list, chunk);
+	}
+	return r;
+}
+
+static u64 group_used(struct block_group *bg)
+{
+	MUTEX_SCOPE(&bg->lock);
+	return bg->used;
+}
+
+/* Does the group pass the filters now, `limit` aside? A removed chunk has none. */
+static bool matches(struct fs *fs, struct balance_filters *filters, const struct chunk *chunk)
+{
+	_cleanup_group_ struct block_group *bg = block_group_find(fs, chunk->logical);
+
+	return bg && balance_filter_match(balance_filter_for(filters, chunk->type), chunk,
+					  group_used(bg));
+}
+
+/* A first look: how many will be taken, and which types have fewer than their minimum. */
+static u64 count_expected(struct fs *fs, struct balance_filters *filters,
+			  const struct chunk_list *list)
+{
+	struct balance_filters left = *filters;
+	struct balance_filter *of[3] = { &left.data, &left.metadata, &left.system };
+	u64 expected = 0, seen[3] = { 0 };
+
+	for (size_t i = list->count; i-- > 0;) {
+		struct balance_filter *f = balance_filter_for(&left, list->v[i]->type);
+
+		if (!matches(fs, filters, list->v[i]) || f->limit_max == 0)
+			continue;
+		f->limit_max--;
+		for (unsigned t = 0; t < 3; t++)
+			seen[t] += f == of[t];
+		expected++;
+	}
+	filters->data.wanted &= seen[0] >= left.data.limit_min;
+	filters->metadata.wanted &= seen[1] >= left.metadata.limit_min;
+	filters->system.wanted &= seen[2] >= left.system.limit_min;
+	return expected;
+}
+
+static int move_chunk(struct fs *fs, const struct chunk *chunk, const struct stop_flag *stop,
+		      struct balance_counts *counts)
+{
+	_cleanup_group_ struct block_group *bg = block_group_find(fs, chunk->logical);
+	int r = bg ? group_relocate(fs, bg, stop) : 0;
+
+	if (bg && r == 0)
+		atomic_fetch_add(&counts->completed, 1);
+	return r;
+}
+
+static int consider(struct fs *fs, struct balance_filters *filters, const struct chunk *chunk,
+		    const struct stop_flag *stop, struct balance_counts *counts)
+{
+	struct balance_filter *f = balance_filter_for(filters, chunk->type);
+
+	atomic_fetch_add(&counts->considered, 1);
+	if (!matches(fs, filters, chunk) || f->limit_max == 0)
+		return 0;
+	f->limit_max--;
+	return move_chunk(fs, chunk, stop, counts);
+}
+
+/* @full gets the chunks for which there was no space. */
+static int first_round(struct fs *fs, struct balance_filters *filters, const struct chunk_list *list,
+		       const struct stop_flag *stop, struct balance_counts *counts,
+		       struct chunk_list *full)
+{
+	for (size_t i = list->count; i-- > 0;) {
+		int r = stop_asked(stop) ? -ECANCELED :
+					   consider(fs, filters, list->v[i], stop, counts);
+
+		if (r == -ENOSPC)
+			r = chunk_list_add(full, chunk_get(list->v[i]));
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* What others left behind when they moved may do now. */
+static int second_round(struct fs *fs, const struct chunk_list *full, const struct stop_flag *stop,
+			struct balance_counts *counts)
+{
+	unsigned left = 0;
+
+	for (size_t i = 0; i < full->count; i++) {
+		int r = stop_asked(stop) ? -ECANCELED : move_chunk(fs, full->v[i], stop, counts);
+
+		if (r < 0 && r != -ENOSPC)
+			return r;
+		left += r == -ENOSPC;
+	}
+	if (left)
+		log_info("balance: no space to move %u block groups", left);
+	return left ? -ENOSPC : 0;
+}
+
+static const u64 types[] = { BTRFS_BLOCK_GROUP_DATA, BTRFS_BLOCK_GROUP_METADATA,
+			     BTRFS_BLOCK_GROUP_SYSTEM };
+
+static void begin_conversions(struct fs *fs, struct balance_filters *filters)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+		u64 profile;
+
+		if (balance_filter_converts(balance_filter_for(filters, types[i]), &profile))
+			space_convert(fs, types[i], profile);
+	}
+}
+
+static void end_conversions(struct fs *fs, struct balance_filters *filters)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+		u64 profile;
+
+		if (balance_filter_converts(balance_filter_for(filters, types[i]), &profile))
+			space_convert_end(fs, types[i]);
+	}
+}
+
+int balance_run(struct fs *fs, struct balance_filters *filters, const struct stop_flag *stop,
+		struct balance_counts *counts)
+{
+	_cleanup_chunks_ struct chunk_list list = {}, full = {};
+	int r = chunk_list_fill(fs, &list);
+
+	if (r < 0)
+		return r;
+	atomic_store(&counts->expected, count_expected(fs, filters, &list));
+	begin_conversions(fs, filters);
+	r = first_round(fs, filters, &list, stop, counts, &full);
+	if (r == 0)
+		r = second_round(fs, &full, stop, counts);
+	end_conversions(fs, filters);
+	return r;
+}
