@@ -7,6 +7,7 @@
 #include "fuse/caller.h"
 
 #include <linux/capability.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -53,6 +54,16 @@ bool caller_has_sys_admin(fuse_req_t req)
 	/* Uid 0 is ours whatever namespace it is in; an unprivileged daemon may not even look. */
 	return ctx->pid > 0 && (status_value(ctx->pid, "CapEff:", 16) & 1ull << CAP_SYS_ADMIN) &&
 	       (ctx->uid == 0 || same_user_namespace(ctx->pid));
+}
+
+bool caller_is_dying(pid_t pid)
+{
+	char path[64];
+
+	/* The kernel turns every fatal signal into a pending SIGKILL of each thread. */
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	return pid <= 0 || access(path, R_OK) ||
+	       status_value(pid, "SigPnd:", 16) & 1ull << (SIGKILL - 1);
 }
 
 bool caller_may_administrate(fuse_req_t req)

@@ -13,6 +13,10 @@ bool caller_has_sys_admin(fuse_req_t req);
 /* The same, or the user who mounted. */
 bool caller_may_administrate(fuse_req_t req);
 
+/* Whether a signal is about to end the thread @pid that waits for our answer, as against one that it
+ * handles or ignores. True also if we cannot look. */
+bool caller_is_dying(pid_t pid);
+
 /* Writes into the caller's memory. The request is not answered yet, so the caller cannot be gone;
  * no lock is held (the page may be one of our own mount). -EPERM, -EFAULT. */
 _must_check_ int caller_write(fuse_req_t req, u64 address, const void *data, size_t len);

@@ -22,6 +22,7 @@
 struct balance_wait {
 	struct mutex lock;
 	fuse_req_t req;   /* NULL: none, or answered */
+	unsigned serial;  /* of the request */
 	bool interrupted; /* answered with EINTR */
 };
 

@@ -3,16 +3,22 @@
  * ioctl_balance.c - balance over the ioctls of the kernel. The caller of BALANCE_V2 is answered by
  * the balance's own thread, so no request thread is held.
  *
- * An interrupted caller sits in the kernel until it is answered: that is done at once with EINTR,
- * and the balance is asked to stop. Whoever takes `req` out of struct balance_wait answers it.
+ * A caller who is killed sits in the kernel until it is answered: that is done at once with EINTR, and
+ * the balance ends. FUSE says only once that a signal came, and not which: one that the caller
+ * handles or ignores does not end a balance, as with the kernel's btrfs, so from then on a thread
+ * looks whether the caller dies. Whoever takes `req` out of struct balance_wait answers it.
  */
 #include <linux/btrfs.h>
 
+#include <pthread.h>
+#include <unistd.h>
+
+#include "fuse/caller.h"
 #include "fuse/ioctl.h"
 #include "relocation/balance.h"
 
 /* The waiting request, for the one who gets it; @only: if it is that one. */
-static fuse_req_t take_waiting(struct balance_wait *w, fuse_req_t only, bool interrupted)
+static fuse_req_t take_waiting(struct balance_wait *w, fuse_req_t only)
 {
 	MUTEX_SCOPE(&w->lock);
 	fuse_req_t req = w->req;
@@ -20,14 +26,13 @@ static fuse_req_t take_waiting(struct balance_wait *w, fuse_req_t only, bool int
 	if (!req || (only && req != only))
 		return NULL;
 	w->req = NULL;
-	w->interrupted = interrupted;
 	return req;
 }
 
 static void on_done(void *ctx, int err, const struct btrfs_ioctl_balance_args *args)
 {
 	struct edge *e = ctx;
-	fuse_req_t req = take_waiting(&e->balance, NULL, false);
+	fuse_req_t req = take_waiting(&e->balance, NULL);
 	struct btrfs_ioctl_balance_args reply = *args;
 
 	/* progs say "canceled by user" if this is set */
@@ -37,14 +42,80 @@ static void on_done(void *ctx, int err, const struct btrfs_ioctl_balance_args *a
 		fuse_reply_ioctl(req, err, &reply, sizeof(reply));
 }
 
+#define WATCH_US 50000
+
+struct watch {
+	struct edge *e;
+	unsigned serial;
+	pid_t pid;
+};
+
+/* Ends the balance and the wait for it. */
+static void give_up(struct edge *e, unsigned serial)
+{
+	struct balance_wait *w = &e->balance;
+	fuse_req_t req;
+
+	mutex_lock(&w->lock);
+	req = w->serial == serial ? TAKE(w->req) : NULL;
+	w->interrupted = req != NULL;
+	if (req)
+		balance_request_stop(e->fs);
+	mutex_unlock(&w->lock);
+	if (req)
+		edge_reply(req, -EINTR);
+}
+
+static bool still_waits(struct balance_wait *w, unsigned serial)
+{
+	MUTEX_SCOPE(&w->lock);
+	return w->req && w->serial == serial;
+}
+
+static void *watch_main(void *arg)
+{
+	_cleanup_free_ struct watch *watch = arg;
+
+	while (still_waits(&watch->e->balance, watch->serial)) {
+		if (caller_is_dying(watch->pid))
+			give_up(watch->e, watch->serial);
+		else
+			usleep(WATCH_US);
+	}
+	return NULL;
+}
+
+/* False: without it. */
+static bool watch_caller(struct edge *e, unsigned serial, pid_t pid)
+{
+	struct watch *watch = malloc(sizeof(*watch));
+	pthread_t thread;
+
+	if (!watch)
+		return false;
+	*watch = (struct watch){e, serial, pid};
+	if (pthread_create(&thread, NULL, watch_main, watch)) {
+		free(watch);
+		return false;
+	}
+	pthread_detach(thread);
+	return true;
+}
+
 static void on_interrupt(fuse_req_t req, void *ctx)
 {
 	struct edge *e = ctx;
+	struct balance_wait *w = &e->balance;
+	pid_t pid = fuse_req_ctx(req)->pid;
+	unsigned serial;
+	bool waits;
 
-	if (!take_waiting(&e->balance, req, true))
-		return;
-	balance_request_stop(e->fs);
-	edge_reply(req, -EINTR);
+	mutex_lock(&w->lock);
+	waits = w->req == req;
+	serial = w->serial;
+	mutex_unlock(&w->lock);
+	if (waits && (caller_is_dying(pid) || !watch_caller(e, serial, pid)))
+		give_up(e, serial);
 }
 
 static bool enter(struct balance_wait *w, fuse_req_t req)
@@ -53,6 +124,7 @@ static bool enter(struct balance_wait *w, fuse_req_t req)
 	if (w->req)
 		return false;
 	w->req = req;
+	w->serial++;
 	w->interrupted = false;
 	return true;
 }
@@ -78,7 +150,7 @@ int ioctl_balance_v2(struct ioctl_call *c)
 	err = balance_start(e->fs, &args, on_done, e);
 	if (!err && was_interrupted(&e->balance))
 		balance_request_stop(e->fs); /* it came before there was something to stop */
-	if (err && take_waiting(&e->balance, c->req, false))
+	if (err && take_waiting(&e->balance, c->req))
 		return err;
 	return IOCTL_LATER;
 }

@@ -2,7 +2,9 @@
 import errno
 import os
 import re
+import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -297,6 +299,29 @@ def test_interrupted_balance(subject, filled):
     files.write(m.join("f"), b"works", sync=True)
     m.umount()
     images.judge(filled)
+
+
+@pytest.mark.fuse_only
+def test_a_handled_signal_does_not_end_a_balance(subject, filled):
+    """As with the kernel; a deadly one that comes later does."""
+    m = subject.mount(filled)
+    code = ("import signal, sys; sys.path.insert(0, sys.argv[2]); from harness import ioctls; "
+            "signal.signal(signal.SIGUSR1, lambda *_: None); signal.siginterrupt(signal.SIGUSR1, False); "
+            "print(ioctls.balance(sys.argv[1], data={}).error)")
+    tests = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    for deadly in (False, True):
+        starter = subprocess.Popen([sys.executable, "-c", code, m.path, tests], stdout=subprocess.PIPE, text=True)
+        wait_until(lambda: ioctls.balance_progress(m.path).error == 0 or starter.poll() is not None, what="the balance to start")
+        starter.send_signal(signal.SIGUSR1)
+        if deadly:
+            time.sleep(0.02)
+            starter.terminate()
+        said = starter.communicate(timeout=20)[0]
+        if not deadly:
+            assert said == "0\n"
+    wait_until(lambda: ioctls.balance_progress(m.path).error == errno.ENOTCONN, 5, what="the balance to end")
+    m.umount()
+    images.check(filled)
 
 
 @pytest.mark.fuse_only
