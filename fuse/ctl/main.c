@@ -86,6 +86,8 @@ static const struct group {
 	{"balance", balance_commands,
 	 "btrfusectl balance <command> [options] <path>\n   or: btrfusectl balance <path>",
 	 "balance data across devices, or change block groups using filters"},
+	{"device", device_commands, "btrfusectl device <command> [<args>]",
+	 "devices of a filesystem"},
 	{"filesystem", filesystem_commands, "btrfusectl filesystem <command> [<args>]",
 	 "overall filesystem tasks and information"},
 };
