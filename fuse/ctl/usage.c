@@ -111,9 +111,17 @@ static struct sums sum_of(const struct space_report *r, uint64_t type)
 	return s;
 }
 
-static void line(const char *name, const char *tabs, const char *value)
+/* Numbers that are not fitted with a unit need more room. */
+static int width_of(const struct size_unit *unit)
 {
-	printf("    %s:%s%10s\n", name, tabs, value);
+	return unit->raw || unit->step ? 18 : 10;
+}
+
+static void line(const struct size_unit *unit, const char *name, const char *tabs, uint64_t bytes)
+{
+	char text[SIZE_TEXT];
+
+	printf("    %s:%s%*s\n", name, tabs, width_of(unit), size_text(unit, bytes, text));
 }
 
 struct overall {
@@ -153,23 +161,24 @@ static struct overall overall_of(const struct space_report *r)
 static void print_overall(const struct space_report *r, const struct size_unit *unit)
 {
 	struct overall o = overall_of(r);
+	int width = width_of(unit);
 	char a[SIZE_TEXT], b[SIZE_TEXT];
 
 	printf("Overall:\n");
-	line("Device size", "\t\t", size_text(unit, o.size, a));
-	line("Device allocated", "\t\t", size_text(unit, o.allocated, a));
-	line("Device unallocated", "\t\t", size_text(unit, o.unallocated, a));
-	line("Device missing", "\t\t", size_text(unit, 0, a));
-	line("Device slack", "\t\t", size_text(unit, 0, a));
-	line("Used", "\t\t\t", size_text(unit, o.used, a));
-	printf("    Free (estimated):\t\t%10s\t(min: %s)\n", size_text(unit, o.estimated, a),
+	line(unit, "Device size", "\t\t", o.size);
+	line(unit, "Device allocated", "\t\t", o.allocated);
+	line(unit, "Device unallocated", "\t\t", o.unallocated);
+	line(unit, "Device missing", "\t\t", 0);
+	line(unit, "Device slack", "\t\t", 0);
+	line(unit, "Used", "\t\t\t", o.used);
+	printf("    Free (estimated):\t\t%*s\t(min: %s)\n", width, size_text(unit, o.estimated, a),
 	       size_text(unit, o.at_least, b));
-	line("Free (statfs, df)", "\t\t", size_text(unit, r->statfs_free, a));
-	printf("    Data ratio:\t\t\t%10.2f\n", o.data_ratio);
-	printf("    Metadata ratio:\t\t%10.2f\n", o.metadata_ratio);
-	printf("    Global reserve:\t\t%10s\t(used: %s)\n", size_text(unit, r->reserve, a),
+	line(unit, "Free (statfs, df)", "\t\t", r->statfs_free);
+	printf("    Data ratio:\t\t\t%*.2f\n", width, o.data_ratio);
+	printf("    Metadata ratio:\t\t%*.2f\n", width, o.metadata_ratio);
+	printf("    Global reserve:\t\t%*s\t(used: %s)\n", width, size_text(unit, r->reserve, a),
 	       size_text(unit, r->reserve_used, b));
-	printf("    Multiple profiles:\t\t%10s\n", o.several ? "yes" : "no");
+	printf("    Multiple profiles:\t\t%*s\n", width, o.several ? "yes" : "no");
 }
 
 static const uint64_t report_order[] = {BTRFS_BLOCK_GROUP_DATA, BTRFS_BLOCK_GROUP_METADATA,
@@ -236,7 +245,8 @@ int usage_filesystem(struct ctl *ctl, int argc, char **argv)
 		print_kind(r, kinds[i], &unit);
 	printf("\nUnallocated:\n");
 	for (unsigned d = 0; d < r->device_count; d++)
-		printf("   %s\t%10s\n", r->devices[d].path, size_text(&unit, unallocated_on(r, d), a));
+		printf("   %s\t%10s\n", r->devices[d].path,
+		       size_text(&unit, unallocated_on(r, d), a));
 	free(r);
 	return 0;
 }
