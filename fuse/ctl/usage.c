@@ -258,16 +258,16 @@ static void print_device(const struct space_report *r, unsigned d, const struct 
 	char a[SIZE_TEXT], name[64];
 
 	printf("%s, ID: %llu\n", r->devices[d].path, (unsigned long long)r->devices[d].id);
-	printf("   Device size:         %12s\n", size_text(unit, r->devices[d].size, a));
-	printf("   Device slack:        %12s\n", size_text(unit, 0, a));
+	printf("   Device size:        %12s\n", size_text(unit, r->devices[d].size, a));
+	printf("   Device slack:       %12s\n", size_text(unit, 0, a));
 	for (unsigned i = 0; i < n; i++) {
 		if (!kinds[i]->on_device[d])
 			continue;
 		snprintf(name, sizeof(name), "%s,%s:", space_type_name(kinds[i]->flags),
 			 space_profile_name(kinds[i]->flags));
-		printf("   %-20s %12s\n", name, size_text(unit, kinds[i]->on_device[d], a));
+		printf("   %-20s%12s\n", name, size_text(unit, kinds[i]->on_device[d], a));
 	}
-	printf("   Unallocated:         %12s\n\n", size_text(unit, unallocated_on(r, d), a));
+	printf("   Unallocated:        %12s\n\n", size_text(unit, unallocated_on(r, d), a));
 }
 
 int usage_device(struct ctl *ctl, int argc, char **argv)
