@@ -9,6 +9,7 @@ from harness import image as images
 from harness import places
 from harness.shell import run
 
+pytestmark = pytest.mark.plain     # it is not the build under test that is installed
 needs_tools = pytest.mark.skipif(not shutil.which("dpkg-buildpackage"), reason="needs Debian's dpkg-dev and debhelper")
 
 
