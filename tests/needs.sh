@@ -6,7 +6,7 @@ BUILD_NEEDS="gcc libc6-dev meson ninja-build pkg-config libfuse3-dev uuid-dev li
 	zlib1g-dev liblzo2-dev libzstd-dev libxxhash-dev libgcrypt20-dev"
 IMAGE_NEEDS="btrfs-progs fuse3 mount util-linux kmod python3"
 TEST_NEEDS="clang spin libcmocka-dev python3-pytest python3-pytest-timeout python3-hypothesis \
-	acl attr e2fsprogs fio procps psmisc strace xz-utils"
+	acl attr debhelper dpkg-dev e2fsprogs fio git procps psmisc strace xz-utils"
 
 missing() {
 	for package in "$@"; do
