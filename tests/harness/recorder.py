@@ -183,9 +183,11 @@ class Walker:
             return set(rng.sample(range(count), min(2, count)))
         if how == "none":
             return set(range(count))
+        if how == "all but one":
+            return {rng.randrange(count)}
         share = rng.choice((0.2, 0.5, 0.8))
         lost = {n for n in range(count) if rng.random() < share}
-        return lost or {rng.randrange(count)}
+        return lost if len(lost) > 1 else set(rng.sample(range(count), min(2, count)))
 
     def _state(self, kept, missing, kind):
         return State(self.position, kept, missing, kind, self.digest(kept))
@@ -196,7 +198,7 @@ class Walker:
             os.unlink(self.path)
 
 
-HOWS = ("random", "only the last", "all but two", "random", "none", "random")
+HOWS = ("random", "only the last", "all but two", "random", "none", "random", "all but one")
 
 
 def plan_positions(log, wanted, rng):
