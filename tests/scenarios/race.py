@@ -16,6 +16,7 @@ import pytest
 from harness import blocks, dump, files, image as images, ioctls
 from harness.hooks import HookError
 from harness.kernel import KernelMount
+from harness.shell import run
 
 BLOCKS = 512            # 2 MiB
 PATIENCE = 1.0          # how long somebody who may not go on is watched
@@ -72,20 +73,80 @@ class Place:
     group: int
 
 
+def content(file_id, first, count, seq=1):
+    return b"".join(blocks.make(file_id, b, seq) for b in range(first, first + count))
+
+
+HALF = BLOCKS // 2
+
+
+def cow(mnt):
+    files.write(f"{mnt}/file", content(1, 0, BLOCKS), sync=True)
+
+
+def nocow(mnt):
+    files.nocow(f"{mnt}/file")
+    cow(mnt)
+
+
+def prealloc(mnt):
+    files.fallocate(f"{mnt}/file", 0, BLOCKS * blocks.SIZE)
+
+
+def two_extents(mnt):
+    """Both halves of the file are extents of their own, in one group."""
+    files.nocow(f"{mnt}/file")
+    files.write(f"{mnt}/file", content(1, 0, HALF), sync=True)
+    files.write(f"{mnt}/between", os.urandom(1 << 16), sync=True)
+    files.write(f"{mnt}/file", content(1, HALF, HALF), HALF * blocks.SIZE, sync=True)
+
+
+def two_groups(mnt):
+    """Each half of the file in a group of its own."""
+    files.nocow(f"{mnt}/file")
+    files.write(f"{mnt}/file", content(1, 0, HALF), sync=True)
+    files.fallocate(f"{mnt}/filler2", 0, (8 << 20) - HALF * blocks.SIZE)
+    files.write(f"{mnt}/file", content(1, HALF, HALF), HALF * blocks.SIZE, sync=True)
+
+
+def beyond(mnt):
+    """Preallocated behind the end of an empty nodatacow file, where another file's bytes still are on the device."""
+    files.write(f"{mnt}/before", content(9, 0, BLOCKS), sync=True)
+    os.unlink(f"{mnt}/before")
+    run("btrfs", "filesystem", "sync", mnt)
+    files.nocow(f"{mnt}/file")
+    files.fallocate(f"{mnt}/file", 0, BLOCKS * blocks.SIZE, files.KEEP_SIZE)
+
+
+def halves(mnt):
+    """Preallocated, and every other block of the first half written: many items for one extent."""
+    prealloc(mnt)
+    for b in range(0, HALF, 2):
+        files.write(f"{mnt}/file", content(1, b, 1), b * blocks.SIZE, sync=b % 64 == 0)
+
+
+def cloned(mnt):
+    """`clone` shares the extent of `file`; it was cloned from a snapshot that is deleted by now."""
+    nocow(mnt)
+    run("btrfs", "subvolume", "snapshot", mnt, f"{mnt}/snap")
+    run("btrfs", "filesystem", "sync", mnt)
+    files.nocow(f"{mnt}/clone")
+    run("cp", "--reflink=always", f"{mnt}/snap/file", f"{mnt}/clone")
+    run("btrfs", "subvolume", "delete", f"{mnt}/snap")
+    run("btrfs", "subvolume", "sync", mnt)
+
+
+WRITTEN = {"prealloc": (), "beyond": (), "halves": range(0, HALF, 2)}      # blocks with content; otherwise all
+
+
 def make_stage(path, kind):
-    """An image with `file` (nocow, prealloc or cow) and, in another data group, `other` (nodatacow)."""
+    """An image with `file`, first in the first data group, and, in another data group, `other` (nodatacow)."""
     images.make(path, 512)
-    with KernelMount(path) as mnt:
-        name = f"{mnt}/file"
-        if kind == "prealloc":
-            files.fallocate(name, 0, BLOCKS * blocks.SIZE)
-        else:
-            if kind == "nocow":
-                files.nocow(name)
-            files.write(name, b"".join(blocks.make(1, b, 1) for b in range(BLOCKS)), sync=True)
+    with KernelMount(path, "nodiscard") as mnt:
+        globals()[kind](mnt)
         files.fallocate(f"{mnt}/filler", 0, (8 << 20) - BLOCKS * blocks.SIZE)      # the rest of the first group
         files.nocow(f"{mnt}/other")
-        files.write(f"{mnt}/other", b"".join(blocks.make(2, b, 1) for b in range(BLOCKS)), sync=True)
+        files.write(f"{mnt}/other", content(2, 0, BLOCKS), sync=True)
 
 
 def locate(path, inode):
@@ -97,24 +158,34 @@ def locate(path, inode):
 
 
 class Race:
-    def __init__(self, subject, image_cache, scratch, guard, kind="nocow", env=None):
+    def __init__(self, subject, image_cache, scratch, guard, kind="nocow", env=None, options=""):
         self.image = image_cache(f"race-{kind}", lambda p: make_stage(p, kind), os.path.join(scratch, "stage"))
-        self.guard, self.on = guard
-        with KernelMount(images.copy(self.image, self.image + ".look"), "ro") as mnt:
-            inodes = {n: files.inode(f"{mnt}/{n}") for n in ("file", "other")}
-        self.file, self.other = (locate(self.image, inodes[n]) for n in ("file", "other"))
-        assert self.file.group != self.other.group, "the stage is wrong: both files in one group"
-        self.mounted = subject.mount(self.image, hooks=True, env=env)
+        self.subject, (self.guard, self.on) = subject, guard
+        self.file, self.other = self._places()
+        self.moving = self.file.group
+        self.mounted = subject.mount(self.image, options, hooks=True, env=env)
         self.hooks = self.mounted.hooks
         self.hooks.guard(self.guard, self.on)
-        self.want = blocks.BlockFile(1, BLOCKS)
-        self.want_other = blocks.BlockFile(2, BLOCKS)
-        self.want_other.issued = [1] * BLOCKS
-        self.want_other.ack(0, BLOCKS)
-        if kind != "prealloc":
-            self.want.issued = [1] * BLOCKS
-            self.want.ack(0, BLOCKS)
+        self.want = self._expect(1, WRITTEN.get(kind, range(BLOCKS)))
+        self.want_other = self._expect(2, range(BLOCKS))
+        self.wanted = {"file": self.want, "other": self.want_other}
         self.relocation = None
+
+    def _places(self):
+        with KernelMount(images.copy(self.image, self.image + ".look"), "ro") as mnt:
+            inodes = [files.inode(f"{mnt}/{n}") for n in ("file", "other")]
+        file, other = (locate(self.image, inode) for inode in inodes)
+        assert file.group != other.group, "the stage is wrong: both files in one group"
+        return file, other
+
+    @staticmethod
+    def _expect(file_id, written, count=BLOCKS):
+        want = blocks.BlockFile(file_id, count)
+        for b in written:
+            want.issued[b] = 1
+            want.ack(b)
+        want.sync()
+        return want
 
     # --- actors ---
 
@@ -131,9 +202,16 @@ class Race:
         """W: one O_DIRECT write to the file."""
         return Act(self._write, "file", self.want, block, count)
 
+    def stranger(self, count=64):
+        """Another file's O_DIRECT write, durable: it takes the lowest free place in the first group if there is one."""
+        self.wanted["stranger"] = want = blocks.BlockFile(77, count)
+        files.write(self.mounted.join("stranger"), b"")
+        for at in range(0, count, 64):
+            self._write("stranger", want, at, min(64, count - at))
+
     def relocate(self):
-        """R: a balance of the file's block group alone."""
-        g = self.file.group
+        """R: a balance of one block group alone, the file's."""
+        g = self.moving
         self.relocation = ioctls.BalanceThread(self.mounted.path, data=dict(vrange=(g, g + 1)))
         return self.relocation
 
@@ -173,15 +251,18 @@ class Race:
 
     # --- the verdict ---
 
-    def verdict(self, moved=True):
-        """Content here, in the kernel, check, and that the group is gone."""
+    def verdict(self, moved=True, patience=20):
+        """Content here, in the kernel, check, and that the group is gone. Who does not end within @patience s is killed."""
         v = Verdict()
         if self.relocation:
-            self.relocation.join(20)
+            self.relocation.join(patience)
             with v.oracle("time"):
-                assert not self.relocation.is_alive(), f"relocation does not end\n{self.hooks.threads()}"
-            result = self.relocation.result
+                assert not self.relocation.is_alive(), f"relocation does not end: {self.hooks.threads()}"
+            if "time" in v.objections:
+                self.mounted.kill()
+                return v
             with v.oracle("result"):
+                result = self.relocation.result
                 assert result and result.error == 0 and result.completed >= 1, f"{result}\n{self.mounted.stderr()}"
         self._content(v, "content", self.mounted.path)
         assert "watchdog=0" in self.hooks.threads(), f"a parked thread was never released:\n{self.mounted.stderr()}"
@@ -194,18 +275,32 @@ class Race:
         with v.oracle("kernel"), KernelMount(self.image, "ro") as mnt:
             self._content(v, "kernel", mnt)
         with v.oracle("place"):
-            assert not moved or self.file.group not in self.groups(), "the group still exists"
+            assert not (moved and self.relocation) or self.moving not in self.groups(), "the group still exists"
+        return v
+
+    def power_cut(self):
+        """SIGKILL, and what is left: check, the kernel and we ourselves find all that was synced."""
+        self.mounted.kill()
+        v = Verdict()
+        with v.oracle("check"):
+            images.check(self.image, what="after the power cut")
+        with v.oracle("kernel"), KernelMount(self.image, "ro") as mnt:
+            self._content(v, "kernel", mnt, crashed=True)
+        with v.oracle("content"):
+            m = self.subject.mount(self.image)
+            self._content(v, "content", m.path, crashed=True)
+            m.umount()
         return v
 
     def groups(self):
         return {c.logical for c in dump.chunks(self.image)}
 
-    def _content(self, v, kind, folder):
-        for name, want in (("file", self.want), ("other", self.want_other)):
+    def _content(self, v, kind, folder, crashed=False):
+        for name, want in self.wanted.items():
             path = os.path.join(folder, name)
             with v.oracle(kind):
                 forget_pages(path)
-                want.verify(path)
+                want.verify(path, crashed=crashed)
 
     def conclude(self, verdict, *teeth):
         """Guard on: nobody objects. Guard off: one of the oracles named in @teeth does."""
@@ -221,7 +316,6 @@ def forget_pages(path):
     """What is read next comes from the daemon."""
     fd = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(fd)
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
     finally:
         os.close(fd)
