@@ -76,16 +76,23 @@ static int leaves_by_root(struct graph *g, const struct moved_extent *e, const s
 	return -EUCLEAN;
 }
 
+static int read_refs(struct fs *fs, struct moved_extent *e)
+{
+	int r;
+
+	ref_list_free(&e->refs);
+	r = extent_refs_list(fs, e->from, &e->refs);
+	return r == -ENOENT ? 0 : r; /* freed meanwhile */
+}
+
 static int add_leaves(struct graph *g, struct moved_extent *e)
 {
 	int r = 0;
 
-	ref_list_free(&e->refs);
 	if (e->state != MOVED_COPIED)
 		return 0;
-	r = extent_refs_list(g->fs, e->from, &e->refs);
-	if (r == -ENOENT) /* freed meanwhile */
-		return 0;
+	if (GUARD(switch_cas))
+		r = read_refs(g->fs, e);
 	for (u32 i = 0; r == 0 && i < e->refs.count; i++) {
 		const struct ref *ref = &e->refs.v[i].ref;
 
@@ -227,8 +234,13 @@ static int try_switch(struct extent_batch *batch, size_t *nodes)
 static int switch_batch(struct extent_batch *batch)
 {
 	size_t nodes = SPARE_NODES + 3 * batch->count;
-	int r;
+	int r = 0;
 
+	/* Guard switch_cas: with it off the references are looked at too early, and not again. */
+	for (size_t i = 0; !GUARD(switch_cas) && r == 0 && i < batch->count; i++)
+		r = read_refs(batch->fs, &batch->v[i]);
+	if (r < 0)
+		return r;
 	SP("rl.switch_pre");
 	do
 		r = try_switch(batch, &nodes);

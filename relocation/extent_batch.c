@@ -108,7 +108,7 @@ static int copy_stretch(struct fs *fs, struct moved_extent *e, u64 off, u64 len,
 				 e->any_csum ? e->csums + sector * fs->csum_size : NULL,
 				 e->any_csum ? e->present + sector : NULL, buf, NULL, NULL);
 
-	if (r < 0) {
+	if (r < 0 && GUARD(bad_source)) {
 		log_fault("relocation: extent %llu (%llu bytes) is unreadable at %llu: %s",
 			  (unsigned long long)e->from, (unsigned long long)e->len,
 			  (unsigned long long)(e->from + off), strerror(-r));

@@ -114,8 +114,12 @@ static int empty_and_remove(struct fs *fs, struct block_group *bg, const struct 
 
 static int relocate_readonly(struct fs *fs, struct block_group *bg, const struct stop_flag *stop)
 {
-	int r = block_group_drain(bg, stop->stopped, stop->ctx);
+	struct trans held = {};
+	int r = GUARD(hold_trans) ? 0 : trans_join(fs, 1, &held);
 
+	if (r == 0) /* nobody may be asked while joined */
+		r = block_group_drain(bg, GUARD(hold_trans) ? stop->stopped : NULL, stop->ctx);
+	trans_end(&held);
 	if (r < 0)
 		return r;
 	SP("rl.drained", .bg = bg->logical);
@@ -137,7 +141,7 @@ int group_relocate(struct fs *fs, struct block_group *bg, const struct stop_flag
 		return r;
 	SP("rl.ro", .bg = bg->logical);
 	r = relocate_readonly(fs, bg, stop);
-	if (r < 0)
+	if (r < 0 && GUARD(ro_undo))
 		block_group_clear_ro(fs, bg);
 	return r;
 }

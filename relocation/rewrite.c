@@ -61,8 +61,13 @@ static void edit_extents(struct graph *g, struct extent_buffer *eb)
 		u8 *extent = item_extent(eb, slot);
 		u64 to = extent ? g->moved(g->moved_ctx, get_le64(extent)) : 0;
 
-		if (to)
-			put_le64(extent, to);
+		if (!to)
+			continue;
+		put_le64(extent, to);
+		if (!GUARD(keep_type)) /* as if all of the copy were data */
+			extent[-1] = BTRFS_FILE_EXTENT_REG;
+		if (!GUARD(all_pieces)) /* as if one item held the whole extent */
+			return;
 	}
 }
 

@@ -17,6 +17,7 @@
 #include "core/fs.h"
 #include "core/space/space.h"
 #include "core/trans/transaction.h"
+#include "disk/base/sync_point.h"
 
 #define EXTENT_MAX MIB(128)
 #define BATCH 8
@@ -174,6 +175,7 @@ static int punch_sectors(struct inode *inode, struct file_state *st, u64 start, 
 {
 	u64 dirty = file_state_dirty_bytes(st, start, end), from = start;
 
+	SP("pu.drop", .ino = inode->ino, .root = inode->root->id, .off = start, .len = end - start);
 	file_state_clean(st, start, end);
 	space_release_data(inode->fs, dirty);
 	while (start < end) {
@@ -235,10 +237,11 @@ static int fallocate_locked(struct inode *inode, int mode, u64 off, u64 len)
 	if (!st)
 		return -ENOMEM;
 	start = ALIGN_DOWN(MIN(off, inode_size(inode)), ss);
-	r = file_flush_range(inode, start, ALIGN_UP(off + len, ss));
+	r = GUARD(inflight_wait) ? file_flush_range(inode, start, ALIGN_UP(off + len, ss)) : 0;
 	if (r < 0)
 		return r;
-	range_lock(&st->ranges, &range, start, ALIGN_UP(off + len, ss), true);
+	if (GUARD(inflight_wait))
+		range_lock(&st->ranges, &range, start, ALIGN_UP(off + len, ss), true);
 	if (mode & FALLOC_FL_PUNCH_HOLE)
 		return punch(inode, st, off, off + len);
 	if (mode & FALLOC_FL_ZERO_RANGE)

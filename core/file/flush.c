@@ -143,6 +143,15 @@ static int flush_run(struct inode *inode, struct file_state *st, u64 start, u64 
 	return r;
 }
 
+/* Somebody writes back, and nobody waits for him: only with the guard fsync_inflight off. */
+static bool left_to_others(struct file_state *st)
+{
+	if (GUARD(fsync_inflight))
+		return false;
+	MUTEX_SCOPE(&st->lock);
+	return st->flushing;
+}
+
 /* The first dirty run at or behind *pos: 1 written, 0 none, <0. *pos moves behind it. */
 static int flush_next(struct inode *inode, struct file_state *st, u64 *pos, u64 limit)
 {
@@ -150,7 +159,7 @@ static int flush_next(struct inode *inode, struct file_state *st, u64 *pos, u64 
 	u64 start, end, now, stop;
 	int r = 0;
 
-	if (!find_run(st, *pos, limit, &start, &end))
+	if (!find_run(st, *pos, limit, &start, &end) || left_to_others(st))
 		return 0;
 	range_lock(&st->ranges, &range, start, end, false);
 	flush_begin(st);

@@ -42,7 +42,7 @@ int file_fsync(struct inode *inode, bool datasync)
 	r = fs_error(fs);
 	if (r < 0)
 		return fs->readonly && !atomic_load(&fs->error) ? 0 : r;
-	if (datasync && st && !needs_commit(inode, st))
+	if ((datasync && st && !needs_commit(inode, st)) || !GUARD(switch_fsync))
 		return volume_flush(fs->vol);
 	return trans_commit(fs);
 }

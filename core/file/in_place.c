@@ -72,6 +72,8 @@ static int place_find(const struct write_run *run, struct place *p)
 	if (!path.lock || p->m.implied || !item_allows(inode, &p->m))
 		return 0;
 	p->logical = mapping_logical(&p->m) + (p->start - p->m.off);
+	if (!GUARD(token_each) && run->pos > run->start) /* as if the first piece's were enough */
+		return 1;
 	if (!block_group_writer_get(inode->fs, p->logical, p->end - p->start, &p->token))
 		return 0;
 	p->group = p->token->logical;
@@ -82,9 +84,11 @@ static int place_find(const struct write_run *run, struct place *p)
 static int place_private(const struct write_run *run, const struct place *p)
 {
 	struct inode *inode = run->inode;
-	int r = data_extent_shared(inode->fs, p->m.disk_bytenr, p->m.disk_bytes, inode->root->id,
-				   inode->ino, p->m.off - p->m.extent_off);
+	int r = 0;
 
+	if (GUARD(crossref))
+		r = data_extent_shared(inode->fs, p->m.disk_bytenr, p->m.disk_bytes,
+				       inode->root->id, inode->ino, p->m.off - p->m.extent_off);
 	if (r == 0)
 		r = csum_any(inode->fs, p->logical, p->end - p->start);
 	return r < 0 ? r : r == 0;
@@ -144,6 +148,8 @@ static s64 place_write(struct write_run *run, struct place *p)
 	if (!GUARD(token_until_io))
 		token_put(p);
 	r = write_run_io(run, p->start, p->end, p->logical, p->group);
+	if (r < 0 && !GUARD(put_on_error))
+		p->token = NULL;
 	if (r < 0)
 		return r;
 	if (!GUARD(token_until_convert))

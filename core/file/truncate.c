@@ -14,6 +14,7 @@
 #include "core/fs.h"
 #include "core/space/reservation.h"
 #include "core/trans/transaction.h"
+#include "disk/base/sync_point.h"
 
 #define CUT_BATCH 8
 #define CUT_ITEMS (2 * CUT_BATCH + 1)
@@ -113,6 +114,7 @@ static int shrink(struct inode *inode, struct file_state *st, u64 old_size, u64 
 {
 	int r;
 
+	SP("tr.drop", .ino = inode->ino, .root = inode->root->id, .off = size);
 	truncate_begin(inode, st);
 	r = set_size(inode, size, size != old_size);
 	if (r == 0) {
@@ -149,8 +151,10 @@ int file_truncate_locked(struct inode *inode, u64 size)
 	if (r < 0)
 		return r;
 	old_size = inode_size(inode);
-	range_lock(&st->ranges, &range,
-		   ALIGN_DOWN(MIN(old_size, size), (u64)inode->fs->sectorsize), UINT64_MAX, true);
+	if (GUARD(inflight_wait))
+		range_lock(&st->ranges, &range,
+			   ALIGN_DOWN(MIN(old_size, size), (u64)inode->fs->sectorsize), UINT64_MAX,
+			   true);
 	if (size > old_size)
 		r = grow(inode, st, old_size, size);
 	else

@@ -182,7 +182,7 @@ static int extent_join(struct write_run *run, struct new_extent *e)
 	r = extent_map_part(run, &trans, e, start, end);
 	if (r < 0)
 		return r;
-	if (!e->referenced)
+	if (e->at.bg)
 		block_group_reservation_put(TAKE(e->at.bg));
 	e->referenced = true;
 	run->pos = end;
@@ -195,18 +195,21 @@ static int extent_join(struct write_run *run, struct new_extent *e)
 static int extent_write(struct write_run *run, struct new_extent *e)
 {
 	struct inode *inode = run->inode;
+	u64 group = e->at.bg->logical;
 	int r;
 
-	SP("wr.alloc", RUN_KEYS(run, e->start, e->end, e->at.logical, e->at.bg->logical));
+	SP("wr.alloc", RUN_KEYS(run, e->start, e->end, e->at.logical, group));
 	if (!file_nodatasum(inode)) {
 		e->csums = write_run_csums(run, e->start, e->end);
 		if (!e->csums)
 			return -ENOMEM;
 	}
-	r = write_run_io(run, e->start, e->end, e->at.logical, e->at.bg->logical);
+	r = write_run_io(run, e->start, e->end, e->at.logical, group);
 	if (r < 0)
 		return r;
-	SP("wr.cow_item", RUN_KEYS(run, e->start, e->end, e->at.logical, e->at.bg->logical));
+	if (!GUARD(inflight_drain))
+		block_group_reservation_put(TAKE(e->at.bg));
+	SP("wr.cow_item", RUN_KEYS(run, e->start, e->end, e->at.logical, group));
 	while (run->pos < e->end) {
 		r = extent_join(run, e);
 		if (r < 0)

@@ -44,7 +44,7 @@ static s64 take_from(struct block_group *bg, const struct request *rq, u64 *logi
 
 	SP("al.reserve", .bg = bg->logical, .len = rq->want);
 	GROUP_EDIT_SCOPE(bg);
-	if (bg->ro_count || bg->removed || !bg->loaded)
+	if ((bg->ro_count && GUARD(cluster_check)) || bg->removed || !bg->loaded)
 		return 0;
 	len = free_extents_take(&bg->free, rq->want, rq->min, rq->align, bg->cursor, logical);
 	if (len <= 0)

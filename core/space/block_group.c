@@ -18,7 +18,7 @@
 
 static bool closed(const struct block_group *bg)
 {
-	return bg->removed || (GUARD(ro_check) && bg->ro_count > 0);
+	return bg->removed || (GUARD(ro_check) && GUARD(divert) && bg->ro_count > 0);
 }
 
 /* The test and the increment are one step; a test may take them apart (token_atomic, row 4). */

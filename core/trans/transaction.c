@@ -184,7 +184,9 @@ int trans_commit(struct fs *fs)
 		if (r < 0)
 			break;
 		if (m->durable < target) {
+			mutex_unlock(&m->lock); /* nobody else is stopped by who is parked here */
 			SP("tx.block");
+			mutex_lock(&m->lock);
 			wait_joined(m);
 			mutex_unlock(&m->lock);
 			r = commit_run(fs);
@@ -362,7 +364,7 @@ static bool unpin_passed(struct fs *fs)
 	struct unpin_wait first;
 
 	while (first_unpin(fs->trans, &first)) {
-		if (!epoch_passed(fs, first.epoch))
+		if (!epoch_passed(fs, first.epoch) && GUARD(epoch))
 			return true;
 		SP("tx.unpin", .transid = first.transid);
 		space_unpin(fs, first.transid);

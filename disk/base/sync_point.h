@@ -36,7 +36,23 @@ struct sync_keys {
 	X(resv_drain)                                                                              \
 	X(copy_flush)                                                                              \
 	X(pin)                                                                                     \
-	X(last_snapshot)
+	X(last_snapshot)                                                                           \
+	X(switch_cas)                                                                              \
+	X(token_each)                                                                              \
+	X(divert)                                                                                  \
+	X(put_on_error)                                                                            \
+	X(inflight_drain)                                                                          \
+	X(hold_trans)                                                                              \
+	X(fsync_inflight)                                                                          \
+	X(switch_fsync)                                                                            \
+	X(keep_type)                                                                               \
+	X(all_pieces)                                                                              \
+	X(crossref)                                                                                \
+	X(inflight_wait)                                                                           \
+	X(cluster_check)                                                                           \
+	X(bad_source)                                                                              \
+	X(epoch)                                                                                   \
+	X(ro_undo)
 
 enum sync_guard {
 #define SYNC_GUARD_ENUM(name) SYNC_GUARD_##name,

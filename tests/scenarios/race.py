@@ -126,12 +126,11 @@ def halves(mnt):
 
 
 def cloned(mnt):
-    """`clone` shares the extent of `file`; it was cloned from a snapshot that is deleted by now."""
-    nocow(mnt)
+    """`clone` shares the extent of `file`; a snapshot that was there before is deleted."""
     run("btrfs", "subvolume", "snapshot", mnt, f"{mnt}/snap")
-    run("btrfs", "filesystem", "sync", mnt)
+    nocow(mnt)
     files.nocow(f"{mnt}/clone")
-    run("cp", "--reflink=always", f"{mnt}/snap/file", f"{mnt}/clone")
+    run("cp", "--reflink=always", f"{mnt}/file", f"{mnt}/clone")
     run("btrfs", "subvolume", "delete", f"{mnt}/snap")
     run("btrfs", "subvolume", "sync", mnt)
 
@@ -142,7 +141,7 @@ WRITTEN = {"prealloc": (), "beyond": (), "halves": range(0, HALF, 2)}      # blo
 def make_stage(path, kind):
     """An image with `file`, first in the first data group, and, in another data group, `other` (nodatacow)."""
     images.make(path, 512)
-    with KernelMount(path, "nodiscard") as mnt:
+    with KernelMount(path, "nodiscard,commit=1") as mnt:
         globals()[kind](mnt)
         files.fallocate(f"{mnt}/filler", 0, (8 << 20) - BLOCKS * blocks.SIZE)      # the rest of the first group
         files.nocow(f"{mnt}/other")
