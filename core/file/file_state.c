@@ -125,6 +125,14 @@ u64 file_disk_size(struct inode *inode)
 	return size;
 }
 
+bool file_state_size_lags(struct file_state *st)
+{
+	u64 size = inode_size(st->inode);
+
+	MUTEX_SCOPE(&st->lock);
+	return st->disk_size < size;
+}
+
 u64 file_unflushed_bytes(struct inode *inode)
 {
 	struct file_state *st = atomic_load(&inode->file);

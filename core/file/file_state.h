@@ -47,6 +47,9 @@ void file_state_clean(struct file_state *st, u64 start, u64 end);
 /* Marks [start, end) dirty; the data's reservation is the caller's. -ENOMEM. */
 _must_check_ int file_state_dirty(struct file_state *st, u64 start, u64 end);
 
+/* The inode's item shows, or is about to show, less than the file's size. */
+bool file_state_size_lags(struct file_state *st);
+
 u64 file_state_dirty_bytes(struct file_state *st, u64 start, u64 end);
 
 /* Something of the file changed that only a commit makes durable: @trans's, or, if that is NULL

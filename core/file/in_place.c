@@ -24,6 +24,7 @@
 
 /* Two more pieces, checksums, the inode. */
 #define CONVERT_ITEMS 6
+#define SIZE_ITEMS 1
 
 struct place {
 	struct file_mapping m;
@@ -131,11 +132,28 @@ static int place_convert(struct write_run *run, const struct place *p)
 	return r < 0 ? r : convert_joined(run, &trans, p, csums);
 }
 
-/* Content is there, no item changes. */
+/* The item on disk had to show a smaller size while these bytes were in memory only. */
+static int place_size_shown(struct write_run *run, const struct place *p)
+{
+	_cleanup_trans_ struct trans trans = {};
+	int r = write_run_join(run, SIZE_ITEMS, &trans);
+
+	if (r < 0)
+		return r;
+	r = write_run_arrived(run, &trans, p->start, p->end);
+	if (r < 0)
+		trans_abort(&trans, r, "updating a written inode");
+	return r;
+}
+
+/* Content is there, no extent item changes. */
 static int place_overwritten(struct write_run *run, const struct place *p)
 {
-	if (run->dirty)
+	if (run->dirty) {
 		file_state_clean(run->st, p->start, p->end);
+		if (file_state_size_lags(run->st))
+			return place_size_shown(run, p);
+	}
 	if (!run->new_size || p->end <= inode_size(run->inode))
 		return 0;
 	return file_written(run->inode, MIN(p->end, run->new_size));
