@@ -49,7 +49,7 @@ static struct attr_change change_of(const struct stat *attr, int to_set)
 		.atime = attr->st_atim,
 		.mtime = attr->st_mtim,
 		.ctime = attr->st_ctim,
-		.kill_suidgid = request_now.kill_suidgid,
+		.kill_suidgid = request_now.kill_suidgid || !to_set,
 	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(set_bits); i++)
@@ -58,14 +58,28 @@ static struct attr_change change_of(const struct stat *attr, int to_set)
 	return c;
 }
 
+/* Nothing to set: a chown of nobody to nobody, or the kernel before a write. Both take set-id bits
+ * away; only the owner may chown, and a write says itself that they go. */
+static bool is_idle(fuse_req_t req, struct inode *inode)
+{
+	struct inode_attr a;
+	uid_t caller = fuse_req_ctx(req)->uid;
+
+	attr_get(inode, &a);
+	return caller && caller != a.uid;
+}
+
 void op_setattr(fuse_req_t req, fuse_ino_t node, struct stat *attr, int to_set,
 		struct fuse_file_info *fi)
 {
-	const struct attr_change c = change_of(attr, to_set);
+	struct attr_change c = change_of(attr, to_set);
 	_cleanup_inode_ struct inode *inode = NULL;
 	int err = edge_inode(edge_of(req), node, &inode);
 
-	if (!err)
+	/* ftruncate() to the same size is a change of the file, truncate() is not */
+	if (!err && fi && (c.mask & ATTR_SIZE) && c.size == inode_size(inode))
+		c.mask |= ATTR_MTIME_NOW;
+	if (!err && (to_set || !is_idle(req, inode)))
 		err = attr_set(inode, &c);
 	reply_attr(req, err, inode);
 }

@@ -25,9 +25,12 @@ static int check_open(struct inode *inode, int flags)
 
 static int truncate_at_open(struct inode *inode)
 {
+	static const struct attr_change touch = {.mask = ATTR_MTIME_NOW};
 	int err = attr_kill_priv(inode, request_now.kill_suidgid);
 
-	return err ? err : file_truncate(inode, 0);
+	if (err)
+		return err;
+	return inode_size(inode) ? file_truncate(inode, 0) : attr_set(inode, &touch);
 }
 
 int handle_open(struct edge *e, struct inode *inode, struct fuse_file_info *fi)

@@ -193,13 +193,19 @@ static int punch_sectors(struct inode *inode, struct file_state *st, u64 start, 
 	return from < end ? file_add_holes(inode, from, end) : 0;
 }
 
+/* Everything in memory of the range has been flushed. */
 static int punch(struct inode *inode, struct file_state *st, u64 off, u64 end)
 {
 	u64 ss = inode->fs->sectorsize, size = inode_size(inode);
 	u64 first = ALIGN_UP(off, ss), last = ALIGN_DOWN(end, ss);
 	u64 content_end = MIN(end, size);
+	s64 holes = hole_bytes(inode, ALIGN_DOWN(off, ss), ALIGN_UP(end, ss));
 	int r = 0;
 
+	if (holes < 0)
+		return (int)holes;
+	if ((u64)holes == ALIGN_UP(end, ss) - ALIGN_DOWN(off, ss))
+		return 0; /* no change, so no new mtime */
 	if (off < MIN(first, content_end))
 		r = file_zero_partial(inode, st, off, MIN(first, content_end) - off, size);
 	if (r == 0 && first < last)

@@ -22,7 +22,10 @@ void attr_get(struct inode *inode, struct inode_attr *ret)
 int attr_check_write(struct inode *inode, bool append)
 {
 	u64 forbidding = BTRFS_INODE_IMMUTABLE | (append ? 0u : BTRFS_INODE_APPEND);
+	int r = inode_check_rw(inode);
 
+	if (r < 0)
+		return r;
 	MUTEX_SCOPE(&inode->attr_lock);
 	return inode->a.flags & forbidding ? -EPERM : 0;
 }

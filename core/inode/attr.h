@@ -53,7 +53,8 @@ _must_check_ int attr_set_flags(struct inode *inode, u32 fs_flags);
 u32 attr_get_xflags(struct inode *inode);
 _must_check_ int attr_set_xflags(struct inode *inode, u32 xflags);
 
-/* -EPERM if the immutable (or, unless @append, append-only) flag forbids to change the content. */
+/* -EROFS in a read-only subvolume or mount; -EPERM if the immutable (or, unless @append, append-only)
+ * flag forbids to change the content. */
 _must_check_ int attr_check_write(struct inode *inode, bool append);
 
 #endif

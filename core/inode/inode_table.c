@@ -155,12 +155,15 @@ static int find_or_add(struct inode *fresh, struct inode **ret)
 	return r;
 }
 
+/* Looks the same at every look: as old as the subvolume that it is in. */
 static int load_stub(struct inode *inode)
 {
-	struct timespec now = inode_now();
+	const struct btrfs_timespec *t = &inode->root->item.otime;
+	struct timespec born = { .tv_sec = (time_t)get_le64(&t->sec),
+				 .tv_nsec = (long)get_le32(&t->nsec) };
 
-	inode->a = (struct inode_attr){ .mode = S_IFDIR | 0755, .nlink = 1, .atime = now,
-					.mtime = now, .ctime = now, .otime = now };
+	inode->a = (struct inode_attr){ .mode = S_IFDIR | 0755, .nlink = 1, .atime = born,
+					.mtime = born, .ctime = born, .otime = born };
 	return 0;
 }
 

@@ -342,6 +342,10 @@ int namei_rename(struct inode *old_dir, struct name old_name, struct inode *new_
 
 	if (gone)
 		*gone = NULL;
+	if (rc == 0)
+		rc = inode_check_rw(old_dir);
+	if (rc == 0)
+		rc = inode_check_rw(new_dir);
 	if (rc == 0 && old_dir->root != new_dir->root)
 		rc = -EXDEV;
 	if (rc == 0)

@@ -168,5 +168,7 @@ int xattr_remove(struct inode *inode, struct name name)
 
 	WRLOCK_SCOPE(&inode->lock);
 	r = check_change(inode, name);
-	return r < 0 ? r : set_plain(inode, name, NULL, 0, 0);
+	if (r == 0)
+		r = set_plain(inode, name, NULL, 0, 0);
+	return r == -ENODATA && acl_absent_flag(inode, name) ? 0 : r; /* no ACL is no ACL */
 }

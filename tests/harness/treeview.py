@@ -40,6 +40,15 @@ def look(root, holes=True, mtimes=True, xattrs=True, skip=()):
     return view
 
 
+def look_at(root, path):
+    """The Entry of one path (without its hard link group), or None."""
+    full = os.path.join(root, path)
+    try:
+        return _entry(full, path, os.lstat(full), {}, True, True, True)
+    except FileNotFoundError:
+        return None
+
+
 def _entry(full, path, st, seen, holes, mtimes, xattrs):
     kind = stat.S_IFMT(st.st_mode)
     regular = kind == stat.S_IFREG

@@ -279,3 +279,15 @@ def test_orphans_are_cleaned_up(subject, image, scratch):
     images.judge(crashed)
     assert "ORPHAN_ITEM" not in images.dump_tree(crashed, "-t", "5")
     assert sum(u for _, u, _ in dump.block_groups(crashed).values()) < used - (1 << 20) + 65536
+
+
+@pytest.mark.fuse_only
+def test_placeholders_look_the_same_each_time(subject, rich):
+    """A snapshot does not hold the subvolumes inside its source: empty folders stand there, as old as the snapshot."""
+    m = subject.mount(rich, "ro")
+    times = os.stat(m.join("snap/nested")).st_mtime_ns, os.stat(m.join("snap-ro/nested")).st_mtime_ns
+    m.umount()
+    m = subject.mount(rich, "ro")
+    assert (os.stat(m.join("snap/nested")).st_mtime_ns, os.stat(m.join("snap-ro/nested")).st_mtime_ns) == times
+    assert os.listdir(m.join("snap/nested")) == []
+    m.umount()

@@ -673,3 +673,39 @@ def test_two_writers_at_once(mounted):
         assert os.waitpid(pid, 0)[1] == 0
     lines = read(mounted.join("log")).splitlines()
     assert sorted(lines) == sorted(b"writer %d line %05d" % (w, i) for w in range(2) for i in range(500))
+
+
+def test_truncating_to_the_same_size_is_a_change(mounted):
+    """Through a descriptor, or by O_TRUNC; not by name."""
+    path = mounted.join("f")
+    write(path, b"")
+    for cut in (lambda fd: os.ftruncate(fd, 0), lambda _: os.close(os.open(path, os.O_WRONLY | os.O_TRUNC))):
+        os.utime(path, (1, 1))
+        fd = os.open(path, os.O_RDWR)
+        cut(fd)
+        os.close(fd)
+        assert os.stat(path).st_mtime > 1
+    os.utime(path, (1, 1))
+    os.truncate(path, 0)
+    assert os.stat(path).st_mtime == 1
+
+
+def test_a_hole_in_a_hole_is_no_change(mounted):
+    from harness import files
+    write(mounted.join("f"), b"x" * 10)
+    os.utime(mounted.join("f"), (1, 1))
+    files.fallocate(mounted.join("f"), 8192, 4096, files.PUNCH_HOLE | files.KEEP_SIZE)
+    assert os.stat(mounted.join("f")).st_mtime == 1
+
+
+def test_chown_to_nobody_takes_setid_away(mounted):
+    write(mounted.join("f"), b"")
+    os.chmod(mounted.join("f"), 0o6755)
+    os.chown(mounted.join("f"), -1, -1)
+    assert stat.S_IMODE(os.stat(mounted.join("f")).st_mode) == 0o755
+
+
+def test_no_acl_can_be_removed(mounted):
+    os.mkdir(mounted.join("d"))
+    os.removexattr(mounted.join("d"), "system.posix_acl_default")
+    os.removexattr(mounted.join("d"), "system.posix_acl_access")
