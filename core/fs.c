@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "core/device_stats.h"
+#include "core/extent/data_verify.h"
 #include "core/extent/delayed_ref.h"
 #include "core/file/file.h"
 #include "core/file/plain_cache.h"
@@ -92,10 +94,20 @@ static int create_parts(struct fs *fs)
 	return r;
 }
 
-/* Every chunk item becomes an entry of the volume's map. */
+static int load_chunk_item(struct fs *fs, const struct key *key, const struct path *path)
+{
+	const void *item = path_data(path);
+
+	if (key->type == BTRFS_CHUNK_ITEM_KEY)
+		return volume_add_chunk_item(fs->vol, key->offset, item, path_size(path));
+	return key->type == BTRFS_DEV_ITEM_KEY ? volume_add_device_item(fs->vol, item) : 0;
+}
+
+/* Every device item tells the volume what a device is, every chunk item becomes an entry of its
+ * map. */
 static int load_chunks(struct fs *fs)
 {
-	struct key first = { BTRFS_FIRST_CHUNK_TREE_OBJECTID, BTRFS_CHUNK_ITEM_KEY, 0 };
+	struct key first = { BTRFS_DEV_ITEMS_OBJECTID, BTRFS_DEV_ITEM_KEY, 0 };
 	_cleanup_path_ struct path path = {};
 	int r = tree_search_next(fs->chunk_root, &first, &path);
 
@@ -107,9 +119,7 @@ static int load_chunks(struct fs *fs)
 		if (r == 1 && path_at_end(&path))
 			return 0;
 		key = path_key(&path);
-		if (key.objectid != first.objectid || key.type != first.type)
-			return 0;
-		r = volume_add_chunk_item(fs->vol, key.offset, path_data(&path), path_size(&path));
+		r = load_chunk_item(fs, &key, &path);
 		if (r < 0)
 			return r;
 	}
@@ -132,6 +142,9 @@ static int load_super_roots(struct fs *fs, struct reason *why)
 		reason_set(why, "cannot read the chunk tree: %s", strerror(-r));
 		return r;
 	}
+	r = volume_check_devices(fs->vol, why);
+	if (r < 0)
+		return r;
 	r = root_load_at(fs, BTRFS_ROOT_TREE_OBJECTID, get_le64(&sb->root),
 			 get_le64(&sb->generation), sb->root_level, &fs->tree_root);
 	if (r < 0)
@@ -194,8 +207,11 @@ static int load_trees(struct fs *fs, struct reason *why)
 		r = load_global_trees(fs, why);
 	if (r == 0)
 		r = super_check_trees(fs, why);
+	if (r == 0)
+		r = device_stats_load(fs);
 	if (r < 0)
 		return r;
+	data_verify_start(fs);
 	r = root_get(fs, BTRFS_FS_TREE_OBJECTID, &fs->top_root);
 	if (r < 0) {
 		reason_set(why, "cannot read the top-level subvolume: %s", strerror(-r));
@@ -231,6 +247,9 @@ static int open_volume(struct fs *fs, struct reason *why)
 {
 	struct volume_options vopt = {
 		.source = fs->opt.source,
+		.devices = fs->opt.devices,
+		.device_count = fs->opt.device_count,
+		.degraded = fs->opt.degraded,
 		.readonly = fs->opt.readonly,
 		.no_excl = fs->opt.no_excl,
 		.claim_wait_ms = fs->opt.claim_wait_ms,
@@ -345,6 +364,7 @@ int fs_close(struct fs *fs)
 	if (r < 0)
 		log_fault("writing back dirty files: %s", strerror(-r));
 	inode_table_drain(fs);
+	device_stats_note(fs);
 	r = fs->readonly ? 0 : fs_sync(fs);
 	if (r < 0)
 		log_fault("the last commit failed: %s", strerror(-r));

@@ -28,6 +28,9 @@ struct work_pool;
 
 struct fs_options {
 	const char *source;
+	const char *const *devices; /* the file system's other devices */
+	unsigned device_count;
+	bool degraded;       /* mount without missing devices */
 	bool readonly;
 	bool no_excl;        /* somebody else (fuseblk) holds the claim on a block device */
 	int claim_wait_ms;   /* how long to wait for a btrfuse that is still finishing the image */

@@ -26,11 +26,11 @@ static const struct feature incompat_features[] = {
 	{ BTRFS_FEATURE_INCOMPAT_COMPRESS_ZSTD, "zstd compression", true },
 	{ BTRFS_FEATURE_INCOMPAT_BIG_METADATA, "big metadata", true },
 	{ BTRFS_FEATURE_INCOMPAT_EXTENDED_IREF, "extended inode refs", true },
-	{ BTRFS_FEATURE_INCOMPAT_RAID56, "RAID5/6", false },
+	{ BTRFS_FEATURE_INCOMPAT_RAID56, "RAID5/6", true },
 	{ BTRFS_FEATURE_INCOMPAT_SKINNY_METADATA, "skinny metadata", true },
 	{ BTRFS_FEATURE_INCOMPAT_NO_HOLES, "no-holes", true },
 	{ BTRFS_FEATURE_INCOMPAT_METADATA_UUID, "metadata uuid", true },
-	{ BTRFS_FEATURE_INCOMPAT_RAID1C34, "RAID1C3/4", false },
+	{ BTRFS_FEATURE_INCOMPAT_RAID1C34, "RAID1C3/4", true },
 	{ BTRFS_FEATURE_INCOMPAT_ZONED, "zoned", false },
 	{ BTRFS_FEATURE_INCOMPAT_EXTENT_TREE_V2, "extent tree v2", false },
 	{ BTRFS_FEATURE_INCOMPAT_RAID_STRIPE_TREE, "RAID stripe tree", false },
@@ -108,11 +108,6 @@ int super_check_features(struct fs *fs, struct reason *why)
 
 		reason_set(why, "unsupported checksum type %s (%u)", name ? name : "unknown",
 			   fs->csum_type);
-		return -EOPNOTSUPP;
-	}
-	if (get_le64(&sb->num_devices) != 1) {
-		reason_set(why, "file system on %llu devices: only one is supported",
-			   (unsigned long long)get_le64(&sb->num_devices));
 		return -EOPNOTSUPP;
 	}
 	if (get_le64(&sb->flags) & BTRFS_SUPER_FLAG_SEEDING) {

@@ -19,6 +19,7 @@
 
 #include "disk/base/log.h"
 #include "disk/base/sync_point.h"
+#include "fuse/device_list.h"
 #include "fuse/edge.h"
 #include "fuse/mount_helper.h"
 #include "fuse/mount_point.h"
@@ -37,7 +38,10 @@ struct mount {
 	const char *source_arg;
 	const char *target_arg;
 	char *target;
+	struct device_list devices;
 	struct source source;
+	struct source *others; /* the file system's other devices */
+	unsigned other_count;
 	int fd; /* /dev/fuse until the session owns it */
 	bool attached;
 	dev_t dev;
@@ -49,12 +53,14 @@ struct mount {
 static const char usage_text[] =
 	"usage: btrfuse [-f] [-o OPTIONS] SOURCE MOUNTPOINT\n"
 	"\n"
-	"Mounts the btrfs image or block device SOURCE on the directory MOUNTPOINT.\n"
+	"Mounts the btrfs image or block device SOURCE on the directory MOUNTPOINT. SOURCE may be\n"
+	"UUID=... of a file system on block devices.\n"
 	"\n"
 	"  -f            stay in the foreground, messages to standard error\n"
 	"  -o OPTIONS    ro, subvol=PATH, subvolid=ID, nodatacow, nodatasum, commit=SECONDS,\n"
 	"                noatime, relatime, nodiratime, nologreplay, nosuid, nodev, noexec,\n"
-	"                allow_other, cache_size=N[K|M|G], threads=N\n"
+	"                allow_other, cache_size=N[K|M|G], threads=N; several devices:\n"
+	"                device=PATH (repeated), scan=DIR (repeated), degraded\n"
 	"  -h, --help    this text\n"
 	"  -V, --version\n";
 
@@ -219,6 +225,8 @@ static int open_fs(struct mount *m, struct reason *why)
 	int err;
 
 	m->opt.fs.source = m->source.path;
+	m->opt.fs.devices = (const char *const *)m->devices.paths + 1;
+	m->opt.fs.device_count = m->other_count;
 	m->opt.fs.no_excl = m->source.is_block && e->on_device;
 	m->opt.fs.claim_wait_ms = CLAIM_WAIT_MS;
 	err = fs_open(&m->opt.fs, &e->fs, why);
@@ -347,20 +355,47 @@ static void clean_up(struct mount *m)
 		if (mount_point_detach(m->target, true))
 			log_fault("%s: cannot unmount", m->target);
 	source_close(&m->source);
+	for (unsigned i = 0; i < m->other_count; i++)
+		source_close(&m->others[i]);
+	free(m->others);
+	device_list_free(&m->devices);
 	options_free(&m->opt);
 	free(m->target);
+}
+
+/* The devices, none of which somebody else may use. */
+static int open_sources(struct mount *m, struct reason *why)
+{
+	bool readonly = m->opt.fs.readonly;
+	int err = source_open(m->devices.paths[0], readonly, CLAIM_WAIT_MS, &m->source, why);
+
+	m->others = calloc(m->devices.count, sizeof(*m->others));
+	if (!m->others)
+		return -ENOMEM;
+	for (unsigned i = 1; !err && i < m->devices.count; i++) {
+		struct reason one = {""};
+
+		err = source_open(m->devices.paths[i], readonly, CLAIM_WAIT_MS,
+				  &m->others[m->other_count], &one);
+		if (err)
+			reason_set(why, "device %.100s: %.120s", m->devices.paths[i], one.text);
+		else
+			m->other_count++;
+	}
+	return err;
 }
 
 /* Everything up to a usable mount. */
 static int set_up(struct mount *m, struct reason *why)
 {
-	_cleanup_free_ char *source = realpath(m->source_arg, NULL);
 	int err = mount_point_resolve(m->target_arg, &m->target, why);
 
+	if (!err)
+		err = device_list_find(&m->opt, m->source_arg, &m->devices, why);
 	if (!err) {
-		mount_point_bury_dead(m->target, source); /* it may still claim the device */
-		err = source_open(m->source_arg, m->opt.fs.readonly, CLAIM_WAIT_MS, &m->source,
-				  why);
+		/* it may still claim the device */
+		mount_point_bury_dead(m->target, m->devices.paths[0]);
+		err = open_sources(m, why);
 	}
 	if (!err)
 		err = take_place(m, why);

@@ -154,6 +154,33 @@ static int apply_skip_balance(struct options *o, const struct option *opt, const
 	return 0;
 }
 
+static int add_path(char ***list, unsigned *count, const char *value)
+{
+	char **grown = *value ? reallocarray(*list, *count + 1, sizeof(char *)) : NULL;
+
+	if (!grown)
+		return -EINVAL;
+	*list = grown;
+	grown[*count] = strdup(value);
+	return grown[*count] ? (++*count, 0) : -ENOMEM;
+}
+
+static int apply_device(struct options *o, const struct option *opt, const char *value)
+{
+	return add_path(&o->devices, &o->device_count, value);
+}
+
+static int apply_scan(struct options *o, const struct option *opt, const char *value)
+{
+	return add_path(&o->scan_dirs, &o->scan_count, value);
+}
+
+static int apply_degraded(struct options *o, const struct option *opt, const char *value)
+{
+	o->fs.degraded = true;
+	return 0;
+}
+
 static int apply_allow_other(struct options *o, const struct option *opt, const char *value)
 {
 	o->allow_other = true;
@@ -221,6 +248,9 @@ static const struct option option_table[] = {
 	{"space_cache", apply_space_cache, true},
 	{"clear_cache", apply_clear_cache},
 	{"skip_balance", apply_skip_balance},
+	{"device", apply_device, true},
+	{"scan", apply_scan, true},
+	{"degraded", apply_degraded},
 	{"cache_size", apply_cache_size, true},
 	{"threads", apply_threads, true},
 };
@@ -228,8 +258,8 @@ static const struct option option_table[] = {
 /* The kernel's (Linux 6.18), mount(8)'s and FUSE's that we may grow. */
 static const char *const known_names[] = {
 	"noacl",	"autodefrag",	 "noautodefrag", "barrier",	"nobarrier",
-	"check_int",	"compress",	 "compress-force", "degraded",
-	"device",	"discard",	 "nodiscard",	 "enospc_debug", "noenospc_debug",
+	"check_int",	"compress",	 "compress-force",
+	"discard",	 "nodiscard",	 "enospc_debug", "noenospc_debug",
 	"fatal_errors", "flushoncommit", "noflushoncommit", "fragment", "inode_cache",
 	"norecovery",	"max_inline",	 "metadata_ratio", "recovery",	"rescue",
 	"nospace_cache", "ssd",	"nossd",
@@ -300,8 +330,19 @@ void options_init(struct options *o)
 	*o = (struct options){.threads = DEFAULT_THREADS};
 }
 
+static void free_paths(char ***list, unsigned *count)
+{
+	for (unsigned i = 0; i < *count; i++)
+		free((*list)[i]);
+	free(*list);
+	*list = NULL;
+	*count = 0;
+}
+
 void options_free(struct options *o)
 {
 	free(o->subvol);
 	o->subvol = NULL;
+	free_paths(&o->devices, &o->device_count);
+	free_paths(&o->scan_dirs, &o->scan_count);
 }

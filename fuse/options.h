@@ -7,12 +7,16 @@
 #include "disk/base/reason.h"
 
 struct options {
-	struct fs_options fs;   /* source not filled in */
+	struct fs_options fs;   /* source and devices not filled in */
 	unsigned long mount_flags; /* MS_* for the kernel */
 	bool allow_other;
 	bool skip_balance;      /* a paused balance stays paused */
 	unsigned threads;
 	char *subvol;           /* owns fs.subvol */
+	char **devices;         /* device=, in order */
+	unsigned device_count;
+	char **scan_dirs;       /* scan= */
+	unsigned scan_count;
 };
 
 void options_init(struct options *o);

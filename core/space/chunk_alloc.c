@@ -39,14 +39,15 @@ static size_t collect_taken(struct fs *fs, u64 devid, struct device_taken *taken
 	}
 }
 
-static int find_holes(struct fs *fs, struct device_holes *ret)
+/* Holes of one device. */
+static int find_device_holes(struct fs *fs, const struct volume_device *dev,
+			     struct device_holes *ret)
 {
-	u64 devid = get_le64(&fs->super.dev_item.devid);
 	_cleanup_free_ struct device_taken *taken = NULL;
 	size_t room = 0, count;
 
 	/* Chunks may come or go between two walks; both are harmless once all fit. */
-	while ((count = collect_taken(fs, devid, taken, room)) > room) {
+	while ((count = collect_taken(fs, dev->devid, taken, room)) > room) {
 		free(taken);
 		room = count + 8;
 		taken = malloc(room * sizeof(*taken));
@@ -56,34 +57,102 @@ static int find_holes(struct fs *fs, struct device_holes *ret)
 	ret->holes = malloc((count + 1) * sizeof(*ret->holes));
 	if (!ret->holes)
 		return -ENOMEM;
-	ret->devid = devid;
-	ret->count = device_holes_find(taken, count, get_le64(&fs->super.dev_item.total_bytes),
-				       ret->holes);
+	ret->devid = dev->devid;
+	ret->free = dev->total_bytes - MIN(dev->total_bytes, dev->bytes_used);
+	ret->count = device_holes_find(taken, count, dev->total_bytes, ret->holes);
+	return 0;
+}
+
+/* Holes of all devices that may be written to. */
+struct hole_list {
+	struct device_holes *devs;
+	size_t count;
+};
+
+static void hole_list_free(struct hole_list *l)
+{
+	for (size_t i = 0; i < l->count; i++)
+		free(l->devs[i].holes);
+	free(l->devs);
+}
+
+static int find_holes(struct fs *fs, struct hole_list *ret)
+{
+	unsigned count = volume_device_count(fs->vol);
+
+	ret->devs = calloc(count, sizeof(*ret->devs));
+	if (!ret->devs)
+		return -ENOMEM;
+	for (unsigned i = 0; i < count; i++) {
+		struct volume_device dev;
+		int r;
+
+		volume_device_at(fs->vol, i, &dev);
+		if (!dev.writable)
+			continue;
+		r = find_device_holes(fs, &dev, &ret->devs[ret->count]);
+		if (r < 0)
+			return r;
+		ret->count++;
+	}
+	return 0;
+}
+
+/* Room for metadata chunks and raw, from the holes. */
+static int measure_room(struct fs *fs, const struct hole_list *holes, u64 *meta, u64 *raw)
+{
+	_cleanup_free_ u64 *room = calloc(holes->count + 1, sizeof(*room));
+	const struct raid_profile *p =
+		raid_profile_of(fs->space->info[SPACE_METADATA].profile);
+
+	if (!room)
+		return -ENOMEM;
+	*raw = 0;
+	for (size_t i = 0; i < holes->count; i++) {
+		room[i] = device_holes_room(holes->devs[i].holes, holes->devs[i].count);
+		*raw += room[i];
+		/* a chunk for the chunk tree may have to be made, too */
+		room[i] -= MIN(room[i], MIB(4) * p->dev_stripes / 2);
+	}
+	*meta = chunk_room(p, room, holes->count);
 	return 0;
 }
 
 int chunk_room_refresh(struct fs *fs)
 {
-	struct device_holes dev = {0};
-	int r = find_holes(fs, &dev);
+	_cleanup_(hole_list_free) struct hole_list holes = {0};
+	u64 meta = 0, raw = 0;
+	int r = find_holes(fs, &holes);
 
+	if (r == 0)
+		r = measure_room(fs, &holes, &meta, &raw);
 	if (r < 0)
 		return r;
-	mutex_lock(&fs->space->lock);
-	fs->space->raw_room = device_holes_room(dev.holes, dev.count);
-	mutex_unlock(&fs->space->lock);
-	free(dev.holes);
+	MUTEX_SCOPE(&fs->space->lock);
+	fs->space->raw_room = raw;
+	fs->space->meta_room = meta;
 	return 0;
 }
 
-u64 chunk_meta_room(const struct space *s)
+u64 chunk_meta_room(const struct space *s, u64 raw)
 {
-	const struct raid_profile *p = raid_profile_of(s->info[SPACE_METADATA].profile);
-	u64 system = MIB(4); /* a chunk for the chunk tree may have to be made, too */
-	u64 room = s->raw_room > system ? s->raw_room - system : 0;
+	u64 left = s->raw_room - MIN(raw, s->raw_room);
 
 	/* A part, since holes do not divide without a rest. */
-	return room * raid_data_stripes(p, p->dev_stripes) / p->dev_stripes * 3 / 4;
+	return s->raw_room ? (u64)((double)s->meta_room * left / s->raw_room) * 3 / 4 : 0;
+}
+
+unsigned space_writable_devices(struct fs *fs)
+{
+	unsigned count = volume_device_count(fs->vol), writable = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		struct volume_device dev;
+
+		volume_device_at(fs->vol, i, &dev);
+		writable += dev.writable;
+	}
+	return writable;
 }
 
 /* ---- making one ---- */
@@ -114,21 +183,24 @@ static struct chunk *build_chunk(struct fs *fs, u64 type, const struct chunk_lay
 	c->sub_stripes = (u16)raid_profile_of(type)->sub_stripes;
 	c->refs = 1;
 	for (unsigned i = 0; i < l->stripes; i++) {
+		struct volume_device dev = {0};
+
 		c->stripes[i].devid = l->at[i].devid;
 		c->stripes[i].physical = l->at[i].physical;
-		memcpy(c->stripes[i].dev_uuid, fs->super.dev_item.uuid, BTRFS_UUID_SIZE);
+		(void)volume_device_find(fs->vol, l->at[i].devid, &dev);
+		memcpy(c->stripes[i].dev_uuid, dev.uuid, BTRFS_UUID_SIZE);
 	}
 	return c;
 }
 
 static int layout_chunk(struct fs *fs, u64 type, struct chunk_layout *ret)
 {
-	struct device_holes dev = {0};
-	int r = find_holes(fs, &dev);
+	_cleanup_(hole_list_free) struct hole_list holes = {0};
+	int r = find_holes(fs, &holes);
 
 	if (r == 0)
-		r = chunk_layout(type, get_le64(&fs->super.total_bytes), &dev, ret);
-	free(dev.holes);
+		r = chunk_layout(type, get_le64(&fs->super.total_bytes), holes.devs, holes.count,
+				 ret);
 	return r;
 }
 
@@ -144,8 +216,6 @@ static void register_group(struct space *s, struct block_group *bg)
 	bg->pending = true;
 	bg->tree_missing = true;
 	group_sums_add(bg);
-	if (!info->converting)
-		info->profile = bg->flags & BTRFS_BLOCK_GROUP_PROFILE_MASK;
 	info->hint = bg->logical;
 	block_group_ref(bg); /* the macro evaluates its arguments more than once */
 	TAILQ_INSERT_TAIL(&s->pending, bg, pending_link);
@@ -170,23 +240,59 @@ static int make_chunk(struct fs *fs, u64 type)
 		return -ENOMEM;
 	r = group_load_fresh(bg, chunk);
 	if (r == 0)
-		r = chunk_map_insert(volume_chunks(fs->vol), chunk);
+		r = volume_add_chunk(fs->vol, chunk);
 	if (r < 0)
 		return r;
 	register_group(fs->space, bg);
 	return chunk_room_refresh(fs);
 }
 
+/* Profiles of the groups of one kind, or-ed. */
+static u64 profiles_in_use(struct fs *fs, enum space_kind kind)
+{
+	u64 flags = 0, at = 0;
+
+	for (;;) {
+		_cleanup_group_ struct block_group *bg = block_group_next(fs, at);
+
+		if (!bg)
+			return flags & BTRFS_BLOCK_GROUP_PROFILE_MASK;
+		at = bg->logical + bg->length;
+		if (space_kind_of(bg->flags) == kind)
+			flags |= bg->flags;
+	}
+}
+
+void space_update_profiles(struct fs *fs)
+{
+	unsigned devices = space_writable_devices(fs);
+
+	for (int kind = 0; kind < SPACE_KINDS; kind++) {
+		u64 flags = profiles_in_use(fs, (enum space_kind)kind);
+
+		MUTEX_SCOPE(&fs->space->lock);
+		if (!fs->space->info[kind].converting)
+			fs->space->info[kind].profile =
+				devices ? raid_profile_choose(flags, devices) : flags & -flags;
+	}
+}
+
 /* A data chunk must not take the room that metadata was promised. */
 static int check_room(struct fs *fs, enum space_kind kind, u64 queued, u64 *type)
 {
 	struct space *s = fs->space;
+	const struct raid_profile *p;
+	unsigned stripes;
 	u64 raw;
 	int r = 0;
 
+	space_update_profiles(fs);
+	stripes = space_writable_devices(fs);
 	MUTEX_SCOPE(&s->lock);
 	*type = space_kind_flag(s, kind) | s->info[kind].profile;
-	raw = chunk_stripe_max(*type, raid_profile_of(*type), get_le64(&fs->super.total_bytes));
+	p = raid_profile_of(*type);
+	stripes = (p->devs_max ? p->devs_max : MAX(stripes, 1u)) * p->dev_stripes;
+	raw = stripes * chunk_stripe_max(*type, p, stripes, get_le64(&fs->super.total_bytes));
 	if (kind == SPACE_DATA && !space_meta_covered(s, queued, MIN(raw, s->raw_room)))
 		r = -ENOSPC;
 	return r;
@@ -195,7 +301,8 @@ static int check_room(struct fs *fs, enum space_kind kind, u64 queued, u64 *type
 /* What a system chunk adds to the superblock must fit there. Table lock held. */
 static int check_sys_array(struct fs *fs, u64 type)
 {
-	unsigned stripes = raid_profile_of(type)->dev_stripes;
+	const struct raid_profile *p = raid_profile_of(type);
+	unsigned stripes = p->devs_max ? p->devs_max * p->dev_stripes : space_writable_devices(fs);
 	size_t each = sizeof(struct btrfs_disk_key) + sizeof(struct btrfs_chunk) +
 		      (stripes - 1) * sizeof(struct btrfs_stripe);
 	size_t count = 1;

@@ -53,12 +53,10 @@ static int dev_extent_delete(struct trans *trans, const struct chunk *chunk, uns
 	return tree_delete_key(trans, trans->fs->dev_root, &key);
 }
 
-/* Adds to the device's bytes_used, in the chunk tree and in the superblock. */
-static int dev_item_change(struct trans *trans, s64 bytes)
+/* Adds to the device's bytes_used, in the chunk tree and in the device's superblocks. */
+static int dev_item_change(struct trans *trans, u64 devid, s64 bytes)
 {
-	struct btrfs_dev_item *super_item = &trans->fs->super.dev_item;
-	struct key key = KEY(BTRFS_DEV_ITEMS_OBJECTID, BTRFS_DEV_ITEM_KEY,
-			     get_le64(&super_item->devid));
+	struct key key = KEY(BTRFS_DEV_ITEMS_OBJECTID, BTRFS_DEV_ITEM_KEY, devid);
 	_cleanup_path_ struct path path = {};
 	struct btrfs_dev_item *item;
 	int r = tree_search_cow(trans, trans->fs->chunk_root, &key, 0, &path);
@@ -66,19 +64,24 @@ static int dev_item_change(struct trans *trans, s64 bytes)
 	if (r < 0)
 		return r;
 	if (r == 1 || path_size(&path) < sizeof(*item)) {
-		log_fault("chunk tree: no device item for device %llu",
-			  (unsigned long long)key.offset);
+		log_fault("chunk tree: no device item for device %llu", (unsigned long long)devid);
 		return -EUCLEAN;
 	}
 	item = path_data(&path);
 	put_le64(&item->bytes_used, get_le64(&item->bytes_used) + (u64)bytes);
-	super_item->bytes_used = item->bytes_used;
+	volume_device_changed(trans->fs->vol, item);
 	return 0;
 }
 
-static s64 raw_bytes(const struct chunk *chunk)
+/* Each stripe's device. */
+static int dev_items_change(struct trans *trans, const struct chunk *chunk, bool add)
 {
-	return (s64)(chunk_stripe_bytes(chunk) * chunk->num_stripes);
+	s64 bytes = (s64)chunk_stripe_bytes(chunk);
+	int r = 0;
+
+	for (unsigned i = 0; r == 0 && i < chunk->num_stripes; i++)
+		r = dev_item_change(trans, chunk->stripes[i].devid, add ? bytes : -bytes);
+	return r;
 }
 
 int chunk_items_insert(struct trans *trans, const struct chunk *chunk)
@@ -88,7 +91,7 @@ int chunk_items_insert(struct trans *trans, const struct chunk *chunk)
 	for (unsigned i = 0; r == 0 && i < chunk->num_stripes; i++)
 		r = dev_extent_insert(trans, chunk, i);
 	if (r == 0)
-		r = dev_item_change(trans, raw_bytes(chunk));
+		r = dev_items_change(trans, chunk, true);
 	if (r == 0 && chunk->type & BTRFS_BLOCK_GROUP_SYSTEM)
 		r = chunk_sys_array_rebuild(trans->fs, 0);
 	return r;
@@ -102,7 +105,7 @@ int chunk_items_delete(struct trans *trans, const struct chunk *chunk)
 	for (unsigned i = 0; r == 0 && i < chunk->num_stripes; i++)
 		r = dev_extent_delete(trans, chunk, i);
 	if (r == 0)
-		r = dev_item_change(trans, -raw_bytes(chunk));
+		r = dev_items_change(trans, chunk, false);
 	if (r == 0 && chunk->type & BTRFS_BLOCK_GROUP_SYSTEM)
 		r = chunk_sys_array_rebuild(trans->fs, chunk->logical);
 	return r;

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* chunk_layout.h - how large a new chunk is and where on the devices it goes. Pure.
  *
- * Sizes as the kernel's: data 1 GiB, metadata 256 MiB (1 GiB above 50 GiB), system 32 MiB, none above
- * a tenth of the file system (rounded up to 16 MiB); stripes are multiples of 64 KiB; the first MiB of
- * a device is never used.
+ * Sizes and places as the kernel's: a stripe has at most 1 GiB; a chunk at most 10 GiB of data, 256 MiB
+ * of metadata (1 GiB above 50 GiB), 32 MiB of system, and never above a tenth of the file system, all
+ * in steps of 16 MiB; stripes are multiples of 64 KiB; the first MiB of a device is never used. The
+ * devices with the longest holes come first; profiles that spread take as many as have room.
  */
 #ifndef CORE_SPACE_CHUNK_LAYOUT_H
 #define CORE_SPACE_CHUNK_LAYOUT_H
 
-#include "core/space/raid_profile.h"
+#include "disk/format/raid_profile.h"
 
 /* Free space of a device between its chunks. */
 struct device_hole {
@@ -17,6 +18,7 @@ struct device_hole {
 
 struct device_holes {
 	u64 devid;
+	u64 free; /* bytes in no device extent, as the device's item says */
 	struct device_hole *holes; /* by start */
 	size_t count;
 };
@@ -34,7 +36,11 @@ size_t device_holes_find(struct device_taken *taken, size_t count, u64 total,
 /* Raw bytes of which stripes of a chunk can be made. */
 u64 device_holes_room(const struct device_hole *holes, size_t count);
 
-#define CHUNK_LAYOUT_STRIPES 2 /* as long as there is one device */
+/* Bytes of chunks of profile @p that devices with @room bytes each (changed here) have room for: a
+ * lower estimate. */
+u64 chunk_room(const struct raid_profile *p, u64 *room, size_t count);
+
+#define CHUNK_LAYOUT_STRIPES 64
 
 struct chunk_layout {
 	u64 stripe_len; /* bytes on each device extent */
@@ -45,11 +51,12 @@ struct chunk_layout {
 	} at[CHUNK_LAYOUT_STRIPES];
 };
 
-/* The largest stripe that the rules allow for a chunk of @type in a file system of @fs_bytes. */
-u64 chunk_stripe_max(u64 type, const struct raid_profile *p, u64 fs_bytes);
+/* The largest stripe that the rules allow for a chunk of @type on @stripes stripes in a file system
+ * of @fs_bytes. */
+u64 chunk_stripe_max(u64 type, const struct raid_profile *p, unsigned stripes, u64 fs_bytes);
 
-/* -ENOSPC: no hole is large enough. -EOPNOTSUPP: the profile wants more devices. */
-_must_check_ int chunk_layout(u64 type, u64 fs_bytes, const struct device_holes *dev,
+/* @devs (at most 256) is sorted here. -ENOSPC: too few devices have room. */
+_must_check_ int chunk_layout(u64 type, u64 fs_bytes, struct device_holes *devs, size_t count,
 			      struct chunk_layout *ret);
 
 #endif

@@ -62,8 +62,6 @@ static int load_group(struct fs *fs, const struct chunk *chunk, struct reason *w
 	group_table_insert(s, bg);
 	MUTEX_SCOPE(&s->lock);
 	group_sums_add(bg);
-	/* The kernel takes DUP where both it and single are in use. */
-	group_info(s, bg)->profile |= bg->flags & BTRFS_BLOCK_GROUP_PROFILE_MASK;
 	return 0;
 }
 
@@ -146,8 +144,10 @@ int space_load(struct fs *fs, struct reason *why)
 
 	if (r == 0)
 		r = load_groups(fs, why);
-	if (r == 0)
+	if (r == 0) {
+		space_update_profiles(fs);
 		r = chunk_room_refresh(fs);
+	}
 	if (r < 0)
 		return r;
 	space_update_global(fs);

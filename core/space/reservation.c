@@ -61,12 +61,9 @@ static bool fits(const struct space *s, u64 need, u64 room)
 
 bool space_meta_covered(struct space *s, u64 queued, u64 raw)
 {
-	u64 before = s->raw_room, room;
+	u64 need = s->info[SPACE_METADATA].promised + s->global_reserve + queued;
 
-	s->raw_room -= MIN(raw, before);
-	room = chunk_meta_room(s);
-	s->raw_room = before;
-	return fits(s, s->info[SPACE_METADATA].promised + s->global_reserve + queued, room);
+	return fits(s, need, chunk_meta_room(s, raw));
 }
 
 enum fit { FITS, TIGHT, FULL };
@@ -84,7 +81,7 @@ static enum fit try_promise(struct fs *fs, u64 bytes, bool release, bool room_to
 	/* Those who give space back may eat into the reserve, but leave the commit its part. */
 	need = info->promised + bytes + queued + s->global_reserve / (release ? 2 : 1);
 	if (!fits(s, need, 0))
-		fit = fits(s, need, chunk_meta_room(s)) ? TIGHT : FULL;
+		fit = fits(s, need, chunk_meta_room(s, 0)) ? TIGHT : FULL;
 	if (fit == FITS || (fit == TIGHT && room_too))
 		info->promised += bytes;
 	return fit;

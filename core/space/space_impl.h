@@ -28,8 +28,9 @@ struct space_info {
 	u64 reclaimable; /* pinned in groups that are not read-only */
 	u64 excluded;
 	u64 promised;
-	u64 profile;     /* of the newest group, or wanted by a conversion: what the next chunk gets */
-	bool converting; /* groups of that profile serve first, with new chunks before others */
+	u64 profile;     /* what the next chunk gets */
+	bool converting; /* @profile is what a conversion wants: groups of it serve first, with new chunks before
+			  * others */
 	u64 hint;        /* the group that served the last allocation */
 };
 
@@ -61,6 +62,7 @@ struct space {
 	u64 global_reserve;
 	u64 tree_bytes; /* of the trees that a commit changes by itself */
 	u64 raw_room;   /* device bytes in no chunk, as chunks could use them */
+	u64 meta_room;  /* metadata that they could hold */
 };
 
 /* ---- space_info.c ---- */
@@ -129,10 +131,15 @@ _must_check_ int chunk_alloc(struct fs *fs, enum space_kind kind, u64 chunk_coun
 /* Changing the chunk tree takes nodes of the system kind: makes sure of them before (RULES 2), with a
  * new chunk if need be. -ENOSPC: leave the chunk tree alone. */
 _must_check_ int space_ensure_system(struct fs *fs);
-/* Recomputes raw_room. */
+/* Recomputes raw_room and meta_room. */
 int chunk_room_refresh(struct fs *fs);
-/* The room as metadata bytes. Space mutex held. */
-u64 chunk_meta_room(const struct space *s);
+/* The room as metadata bytes, after @raw device bytes went to data. Space mutex held. */
+u64 chunk_meta_room(const struct space *s, u64 raw);
+/* Devices that new chunks may go to. */
+unsigned space_writable_devices(struct fs *fs);
+/* What the next chunk of each kind gets: the most redundant profile in use that the devices are
+ * enough for, as the kernel does. Takes table lock and space mutex. */
+void space_update_profiles(struct fs *fs);
 
 /* ---- chunk_items.c ---- */
 

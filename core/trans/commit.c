@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/uio.h>
 
+#include "core/device_stats.h"
 #include "core/extent/delayed_ref.h"
 #include "core/fs.h"
 #include "core/inode/inode.h"
@@ -116,6 +117,8 @@ static int settle(struct trans *trans)
 
 	SP("tx.delrefs", .transid = trans->transid);
 	r = inodes_write_dirty(trans);
+	if (r == 0)
+		r = device_stats_write(trans);
 	if (r == 0)
 		r = renew_root_tree(trans);
 	for (int round = 0; r == 0; round++) {

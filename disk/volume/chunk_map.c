@@ -5,6 +5,8 @@
  */
 #include "disk/volume/chunk_map.h"
 
+#include "disk/format/raid_profile.h"
+
 void chunk_map_init(struct chunk_map *map)
 {
 	memset(map, 0, sizeof(*map));
@@ -196,27 +198,8 @@ size_t chunk_map_count(struct chunk_map *map)
 
 u64 chunk_stripe_bytes(const struct chunk *chunk)
 {
-	u16 n = chunk->num_stripes;
+	const struct raid_profile *p = raid_profile_of(chunk->type);
+	unsigned data = p->striped ? raid_data_stripes(p, chunk->num_stripes) : 1;
 
-	if (chunk->type & BTRFS_BLOCK_GROUP_RAID0)
-		return chunk->length / n;
-	if (chunk->type & BTRFS_BLOCK_GROUP_RAID10)
-		return chunk->length / (n / chunk->sub_stripes);
-	if (chunk->type & BTRFS_BLOCK_GROUP_RAID5)
-		return chunk->length / (u16)(n - 1);
-	if (chunk->type & BTRFS_BLOCK_GROUP_RAID6)
-		return chunk->length / (u16)(n - 2);
-	return chunk->length;
-}
-
-unsigned chunk_mirrors(const struct chunk *chunk)
-{
-	u64 profile = chunk->type & BTRFS_BLOCK_GROUP_PROFILE_MASK;
-
-	if (profile == BTRFS_BLOCK_GROUP_DUP)
-		return 2;
-	/* raid0 over one device is the same bytes as single */
-	if (profile == 0 || (profile == BTRFS_BLOCK_GROUP_RAID0 && chunk->num_stripes == 1))
-		return 1;
-	return 0;
+	return chunk->length / MAX(data, 1u);
 }

@@ -61,9 +61,6 @@ size_t chunk_map_count(struct chunk_map *map);
 
 /* Bytes that the chunk occupies on each of its devices (length of each dev extent). */
 u64 chunk_stripe_bytes(const struct chunk *chunk);
-/* Copies of each byte: 1 single, 2 DUP; 0 for a profile that this build cannot map. */
-unsigned chunk_mirrors(const struct chunk *chunk);
-
 static inline void cleanup_chunk(struct chunk **c)
 {
 	chunk_put(*c);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * volume.c - opening: device, primary superblock, system chunks; and the accessors.
- * Invariant: every chunk in the map can be translated (profile known, devices ours, stripes inside
- * the device), so readers need no second look.
+ * volume.c - opening: devices, primary superblocks, system chunks; and the accessors.
+ * The newest superblock counts; a device that missed commits (it was away from a degraded mount) is
+ * taken, as the kernel does, but read last.
  */
 #include <stdio.h>
 
@@ -20,7 +20,7 @@ const struct btrfs_super_block *volume_super(const struct volume *vol)
 
 const char *volume_source(const struct volume *vol)
 {
-	return vol->dev->path;
+	return vol->members[0]->dev->path;
 }
 
 u32 volume_nodesize(const struct volume *vol)
@@ -48,24 +48,9 @@ bool volume_readonly(const struct volume *vol)
 	return vol->readonly;
 }
 
-u64 volume_devid(const struct volume *vol)
-{
-	return vol->devid;
-}
-
-u64 volume_device_bytes(const struct volume *vol)
-{
-	return device_size(vol->dev);
-}
-
 struct chunk_map *volume_chunks(struct volume *vol)
 {
 	return &vol->chunks;
-}
-
-struct device *volume_device(struct volume *vol)
-{
-	return vol->dev;
 }
 
 u64 volume_generation(const struct volume *vol)
@@ -109,146 +94,24 @@ bool volume_fault_is_new(struct volume *vol, u64 logical)
 	return true;
 }
 
-/* ---- chunks ---- */
-
-static int chunk_refused(const struct chunk *c, int err, const char *what, u64 value,
-			 struct reason *why)
+void volume_set_verify(struct volume *vol,
+		       enum sector_verdict (*verify)(void *ctx, u64 logical, const void *sector),
+		       void *ctx)
 {
-	reason_set(why, "chunk %llu type 0x%llx: %s %llu", (unsigned long long)c->logical,
-		   (unsigned long long)c->type, what, (unsigned long long)value);
-	return err;
-}
-
-static int check_chunk_mappable(const struct volume *vol, const struct chunk *c, struct reason *why)
-{
-	u64 size = device_size(vol->dev), bytes = chunk_stripe_bytes(c);
-
-	if (!chunk_mirrors(c))
-		return chunk_refused(c, -EOPNOTSUPP, "this profile is not supported yet, stripes",
-				     c->num_stripes, why);
-	for (u16 i = 0; i < c->num_stripes; i++) {
-		if (c->stripes[i].devid != vol->devid)
-			return chunk_refused(c, -EOPNOTSUPP, "it needs another device, devid",
-					     c->stripes[i].devid, why);
-		if (c->stripes[i].physical > size || bytes > size - c->stripes[i].physical)
-			return chunk_refused(c, -EUCLEAN, "a stripe ends beyond the device, start",
-					     c->stripes[i].physical, why);
-	}
-	return 0;
-}
-
-static bool chunk_same(const struct chunk *a, const struct chunk *b)
-{
-	if (a->logical != b->logical || a->length != b->length || a->type != b->type ||
-	    a->num_stripes != b->num_stripes)
-		return false;
-	for (u16 i = 0; i < a->num_stripes; i++)
-		if (a->stripes[i].devid != b->stripes[i].devid ||
-		    a->stripes[i].physical != b->stripes[i].physical)
-			return false;
-	return true;
-}
-
-static int add_chunk(struct volume *vol, u64 logical, const struct btrfs_chunk *item, u32 item_size,
-		     struct reason *why)
-{
-	_cleanup_chunk_ struct chunk *c = NULL, *there = NULL;
-	struct check_env env = volume_env(vol);
-	int err = check_chunk(&env, logical, item, item_size, why);
-
-	if (err)
-		return err;
-	c = chunk_from_disk(logical, item);
-	if (!c)
-		return -ENOMEM;
-	err = check_chunk_mappable(vol, c, why);
-	if (err)
-		return err;
-	there = chunk_map_find(&vol->chunks, logical);
-	if (there && chunk_same(c, there))
-		return 0;
-	err = chunk_map_insert(&vol->chunks, c);
-	if (err == -EEXIST)
-		return chunk_refused(c, -EUCLEAN, "it overlaps another chunk, length", c->length,
-				     why);
-	return err;
-}
-
-int volume_add_chunk_item(struct volume *vol, u64 logical, const struct btrfs_chunk *item,
-			  u32 item_size)
-{
-	struct reason why = {0};
-	int err = add_chunk(vol, logical, item, item_size, &why);
-
-	if (err)
-		log_fault("%s", why.text);
-	return err;
-}
-
-static int array_bad(u32 at, const char *what, struct reason *why)
-{
-	reason_set(why, "superblock: system chunk array at %u: %s", at, what);
-	return -EUCLEAN;
-}
-
-static int read_system_chunks(struct volume *vol, struct reason *why)
-{
-	const u8 *array = vol->super.sys_chunk_array;
-	u32 size = get_le32(&vol->super.sys_chunk_array_size), at = 0;
-	u32 head = sizeof(struct btrfs_disk_key);
-
-	while (at < size) {
-		const struct btrfs_chunk *chunk = (const void *)(array + at + head);
-		struct key k;
-		u32 item_size;
-		int err;
-
-		if (size - at < head + sizeof(*chunk))
-			return array_bad(at, "an entry is cut off", why);
-		k = key_from_disk(array + at);
-		item_size = (u32)(offsetof(struct btrfs_chunk, stripe) +
-				  get_le16(&chunk->num_stripes) * sizeof(struct btrfs_stripe));
-		if (k.objectid != BTRFS_FIRST_CHUNK_TREE_OBJECTID || k.type != BTRFS_CHUNK_ITEM_KEY)
-			return array_bad(at, "bad key", why);
-		if (get_le16(&chunk->num_stripes) == 0 || item_size > size - at - head)
-			return array_bad(at, "bad number of stripes", why);
-		if (!(get_le64(&chunk->type) & BTRFS_BLOCK_GROUP_SYSTEM))
-			return array_bad(at, "not a system chunk", why);
-		err = add_chunk(vol, k.offset, chunk, item_size, why);
-		if (err)
-			return err;
-		at += head + item_size;
-	}
-	return 0;
+	vol->verify = verify;
+	vol->verify_ctx = ctx;
 }
 
 /* ---- opening ---- */
 
-static int read_super(struct volume *vol, unsigned copy, struct btrfs_super_block *sb,
-		      struct reason *why)
-{
-	int err;
-
-	if (device_size(vol->dev) < super_offset(copy) + SUPER_SIZE) {
-		reason_set(why, "too small for a btrfs file system");
-		return -EINVAL;
-	}
-	err = device_read(vol->dev, sb, SUPER_SIZE, super_offset(copy));
-	if (err) {
-		reason_set(why, "reading the superblock: %s", strerror(-err));
-		return err;
-	}
-	return check_super(sb, super_offset(copy), why);
-}
-
 /* Why the primary is bad is in @why; a good copy is worth a word, but believing it is the user's
  * decision. */
-static void look_for_copy(struct volume *vol, struct btrfs_super_block *sb, struct reason *why)
+static void look_for_copy(struct device *dev, struct btrfs_super_block *sb, struct reason *why)
 {
 	for (unsigned copy = 1; copy < SUPER_COPIES_MAX; copy++) {
 		struct reason primary = *why;
 
-		if (read_super(vol, copy, sb, NULL))
+		if (member_read_super(dev, copy, sb, NULL))
 			continue;
 		reason_set(
 			why,
@@ -267,64 +130,137 @@ static void take_super(struct volume *vol, const struct btrfs_super_block *sb)
 	vol->sectorsize = get_le32(&sb->sectorsize);
 	vol->csum_type = get_le16(&sb->csum_type);
 	vol->csum_size = csum_size(vol->csum_type);
-	vol->devid = get_le64(&sb->dev_item.devid);
 	vol->generation = get_le64(&sb->generation);
 	memcpy(vol->node_fsid, split ? sb->metadata_uuid : sb->fsid, BTRFS_FSID_SIZE);
 }
 
-static int check_device_fits(const struct volume *vol, struct reason *why)
+static int check_device_fits(const struct device *dev, const struct btrfs_super_block *sb, u64 have,
+			     struct reason *why)
 {
-	u64 want = get_le64(&vol->super.dev_item.total_bytes), have = device_size(vol->dev);
+	u64 want = get_le64(&sb->dev_item.total_bytes);
 
-	if (get_le64(&vol->super.num_devices) != 1) {
-		reason_set(why, "it has %llu devices; more than one is not supported yet",
-			   (unsigned long long)get_le64(&vol->super.num_devices));
-		return -EOPNOTSUPP;
-	}
 	if (want > have) {
 		reason_set(why, "truncated: the file system has %llu bytes, the device %llu",
 			   (unsigned long long)want, (unsigned long long)have);
 		return -EINVAL;
 	}
-	if (vol->dev->align > vol->sectorsize) {
+	if (dev->align > get_le32(&sb->sectorsize)) {
 		reason_set(why, "the device's blocks of %u bytes are larger than the sectors of %u",
-			   vol->dev->align, vol->sectorsize);
+			   dev->align, get_le32(&sb->sectorsize));
 		return -EINVAL;
 	}
 	return 0;
 }
 
-static int volume_start(struct volume *vol, struct reason *why)
+static int check_same_fs(const struct volume *vol, const struct btrfs_super_block *sb,
+			 struct reason *why)
+{
+	if (!vol->member_count || !memcmp(vol->super.fsid, sb->fsid, BTRFS_FSID_SIZE))
+		return 0;
+	reason_set(why, "it belongs to another file system");
+	return -EINVAL;
+}
+
+/* Takes @dev, also on failure. */
+static int join_device(struct volume *vol, struct device *dev, struct reason *why)
 {
 	_cleanup_buffer_ struct btrfs_super_block *sb = buffer_get(SUPER_SIZE);
+	_cleanup_device_ struct device *owned = dev;
+	struct member *m;
 	int err;
 
 	if (!sb)
 		return -ENOMEM;
-	err = read_super(vol, 0, sb, why);
+	err = member_read_super(dev, 0, sb, why);
 	if (err) {
-		look_for_copy(vol, sb, why);
+		look_for_copy(dev, sb, why);
 		return err;
 	}
-	take_super(vol, sb);
-	err = check_device_fits(vol, why);
-	return err ? err : read_system_chunks(vol, why);
+	err = check_device_fits(dev, sb, device_size(dev), why);
+	if (!err)
+		err = check_same_fs(vol, sb, why);
+	if (err)
+		return err;
+	if (!vol->member_count || get_le64(&sb->generation) > vol->generation)
+		take_super(vol, sb);
+	err = member_new(TAKE(owned), sb, &m);
+	return err ? err : volume_member_add(vol, m, why);
 }
 
-int volume_open_device(struct device *dev, bool readonly, struct volume **ret, struct reason *why)
+/* The first device must be good; of the others a degraded mount can do without bad ones. */
+static int join_devices(struct volume *vol, struct device *const *devs, unsigned count,
+			struct reason *why)
+{
+	int err = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		struct reason one = {0};
+		const char *path = devs[i]->path;
+
+		if (err) {
+			device_close(devs[i]);
+			continue;
+		}
+		err = join_device(vol, devs[i], i ? &one : why);
+		if (err && i && vol->degraded && err != -EEXIST) {
+			log_info("doing without a device: %s", one.text);
+			err = 0;
+		} else if (err && i) {
+			reason_set(why, "device %.100s: %.120s", path, one.text);
+		}
+	}
+	return err;
+}
+
+static int check_all_here(struct volume *vol, struct reason *why)
+{
+	u64 want = get_le64(&vol->super.num_devices);
+
+	for (unsigned i = 0; i < vol->member_count; i++)
+		vol->members[i]->stale = vol->members[i]->generation < vol->generation;
+	if (vol->member_count >= want || vol->degraded)
+		return 0;
+	reason_set(why,
+		   "it has %llu devices, %u of them are given; name the others with -o device=PATH "
+		   "or -o scan=DIR, or do without with -o degraded",
+		   (unsigned long long)want, vol->member_count);
+	return -ENXIO;
+}
+
+static struct volume *volume_new(bool readonly, bool degraded)
 {
 	struct volume *vol = calloc(1, sizeof(*vol));
+
+	if (!vol)
+		return NULL;
+	vol->readonly = readonly;
+	vol->degraded = degraded;
+	chunk_map_init(&vol->chunks);
+	mutex_init(&vol->fault_lock, RANK_LOG);
+	mutex_init(&vol->item_lock, RANK_DEVICE);
+	for (unsigned i = 0; i < ROW_LOCKS; i++) {
+		mutex_init(&vol->data_rows[i], RANK_NONE);
+		mutex_init(&vol->meta_rows[i], RANK_NONE);
+	}
+	return vol;
+}
+
+int volume_open_devices(struct device *const *devs, unsigned count, bool readonly, bool degraded,
+			struct volume **ret, struct reason *why)
+{
+	struct volume *vol = volume_new(readonly, degraded);
 	int err;
 
 	if (!vol) {
-		device_close(dev);
+		for (unsigned i = 0; i < count; i++)
+			device_close(devs[i]);
 		return -ENOMEM;
 	}
-	vol->dev = dev;
-	vol->readonly = readonly;
-	chunk_map_init(&vol->chunks);
-	mutex_init(&vol->fault_lock, RANK_LOG);
-	err = volume_start(vol, why);
+	err = join_devices(vol, devs, count, why);
+	if (!err)
+		err = check_all_here(vol, why);
+	if (!err)
+		err = volume_read_system_chunks(vol, why);
 	if (err) {
 		volume_close(vol);
 		return err;
@@ -333,29 +269,69 @@ int volume_open_device(struct device *dev, bool readonly, struct volume **ret, s
 	return 0;
 }
 
-int volume_open(const struct volume_options *opt, struct volume **ret, struct reason *why)
+int volume_open_device(struct device *dev, bool readonly, struct volume **ret, struct reason *why)
+{
+	return volume_open_devices(&dev, 1, readonly, false, ret, why);
+}
+
+#ifdef BTRFUSE_TEST
+/* One log for each device: the first one's path is the name given. */
+static int record(struct device **dev, unsigned index, struct reason *why)
+{
+	const char *path = getenv(RECORD_ENV);
+	char name[4096];
+	int err;
+
+	if (!path || (*dev)->readonly)
+		return 0;
+	snprintf(name, sizeof(name), index ? "%s.%u" : "%s", path, index);
+	err = device_recorder_new(*dev, name, dev);
+	if (err) {
+		*dev = NULL;
+		reason_set(why, "the recorder cannot be started: %s", strerror(-err));
+	}
+	return err;
+}
+#endif
+
+static int open_nth(const struct volume_options *opt, unsigned n, struct device **ret,
+		    struct reason *why)
 {
 	struct device_file_options file = {
-		.path = opt->source,
+		.path = n ? opt->devices[n - 1] : opt->source,
 		.readonly = opt->readonly,
-		.no_excl = opt->no_excl,
+		.no_excl = !n && opt->no_excl,
 		.claim_wait_ms = opt->claim_wait_ms,
 	};
-	struct device *dev;
-	int err = device_file_open(&file, &dev, why);
+	struct reason one = {0};
+	int err = device_file_open(&file, ret, n ? &one : why);
 
-	if (err)
-		return err;
+	if (err && n)
+		reason_set(why, "device %.100s: %.120s", file.path, one.text);
 #ifdef BTRFUSE_TEST
-	if (getenv(RECORD_ENV) && !opt->readonly) {
-		err = device_recorder_new(dev, getenv(RECORD_ENV), &dev);
-		if (err) {
-			reason_set(why, "the recorder cannot be started: %s", strerror(-err));
-			return err;
-		}
-	}
+	if (!err)
+		err = record(ret, n, why);
 #endif
-	return volume_open_device(dev, opt->readonly, ret, why);
+	return err;
+}
+
+int volume_open(const struct volume_options *opt, struct volume **ret, struct reason *why)
+{
+	_cleanup_free_ struct device **devs = calloc(opt->device_count + 1, sizeof(*devs));
+	unsigned n;
+
+	if (!devs)
+		return -ENOMEM;
+	for (n = 0; n <= opt->device_count; n++) {
+		int err = open_nth(opt, n, &devs[n], why);
+
+		if (!err)
+			continue;
+		while (n--)
+			device_close(devs[n]);
+		return err;
+	}
+	return volume_open_devices(devs, n, opt->readonly, opt->degraded, ret, why);
 }
 
 void volume_close(struct volume *vol)
@@ -363,7 +339,13 @@ void volume_close(struct volume *vol)
 	if (!vol)
 		return;
 	chunk_map_destroy(&vol->chunks);
+	for (unsigned i = 0; i < vol->member_count; i++)
+		member_free(vol->members[i]);
+	for (unsigned i = 0; i < ROW_LOCKS; i++) {
+		mutex_destroy(&vol->data_rows[i]);
+		mutex_destroy(&vol->meta_rows[i]);
+	}
+	mutex_destroy(&vol->item_lock);
 	mutex_destroy(&vol->fault_lock);
-	device_close(vol->dev);
 	free(vol);
 }

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * volume_read.c - verified reads. The first mirror is read in one go; only what is bad there is
- * tried elsewhere, block by block. A block is a node or a data sector; both take the same way: read
- * a mirror, judge it, and if a later mirror is good write it over the bad ones. Invariants: nothing
- * unverified is returned as success where a checksum exists; a repair happens only after
- * still_wanted(). No locks held; no allocation.
+ * volume_read.c - verified reads. The first copy is read in one go; only what is bad there is tried
+ * elsewhere, block by block. A block is a node or a data sector; both take the same way: read a copy
+ * or compute it from parity, judge it, and if a later try is good write it over the bad ones.
+ * Invariants: nothing unverified is returned as success where a checksum exists; a repair happens
+ * only after still_wanted(). No locks held.
  */
 #include "disk/base/log.h"
 #include "disk/codec/csum.h"
 #include "disk/volume/volume_internal.h"
+
+#define SPAN_MAX GIB(1)
 
 /* One block to find a good copy of. */
 struct hunt {
@@ -17,8 +19,8 @@ struct hunt {
 	u64 logical;
 	u32 len;
 	void *buf;
-	/* 0 or negative; @why may be filled */
-	int (*judge)(const struct hunt *h, struct reason *why);
+	/* 0 or negative; @why may be filled, @fault says what to count */
+	int (*judge)(const struct hunt *h, struct reason *why, enum device_error *fault);
 	const struct node_expect *node;
 	const u8 *csum; /* NULL: nothing to compare */
 	bool quiet;
@@ -33,57 +35,151 @@ static int not_mapped(u64 logical, u64 len)
 	return -EIO;
 }
 
-static int read_mirror(const struct hunt *h, unsigned mirror, struct reason *why)
+/* ---- copies ---- */
+
+#define TRIES_MAX 300
+
+/* The stripe that try @n reads: copies that are up to date before those that are not. */
+static unsigned copy_by_age(const struct volume *vol, const struct chunk *chunk,
+			    const struct stripe_run *run, unsigned n)
 {
-	int err = device_read(h->vol->dev, h->buf, h->len,
-			      chunk_physical(h->chunk, mirror, h->logical));
+	for (int stale = 0; stale < 2; stale++) {
+		for (unsigned i = 0; i < run->copies; i++) {
+			const struct member *m = stripe_member(vol, chunk, run->first + i);
+
+			if ((m && m->stale) == stale && n-- == 0)
+				return run->first + i;
+		}
+	}
+	return run->first;
+}
+
+/* Ways to get at a block's bytes: each copy, then by parity. */
+static unsigned count_tries(const struct chunk *chunk)
+{
+	if (stripe_map_has_parity(chunk))
+		return MIN(1 + parity_ways(chunk), (unsigned)TRIES_MAX);
+	return stripe_run_at(chunk, chunk->logical, 1).copies;
+}
+
+/* [@logical, +@len), inside one run; *@from is whose bytes they are, or NULL if computed. */
+static int read_run(struct volume *vol, const struct chunk *chunk, u64 logical, u32 len,
+		    unsigned try, void *buf, struct member **from)
+{
+	struct stripe_run run = stripe_run_at(chunk, logical, len);
+	unsigned stripe;
+
+	*from = NULL;
+	if (try >= run.copies)
+		return parity_rebuild(vol, chunk, logical, len, try - run.copies, buf);
+	stripe = copy_by_age(vol, chunk, &run, try);
+	*from = stripe_member(vol, chunk, stripe);
+	return member_read(*from, buf, len, chunk->stripes[stripe].physical + run.offset);
+}
+
+/* A node of an old file system may cross a stripe's border. */
+static int read_try(const struct hunt *h, unsigned try, struct member **from)
+{
+	for (u32 at = 0; at < h->len;) {
+		u32 len = (u32)stripe_run_at(h->chunk, h->logical + at, h->len - at).len;
+		int err = read_run(h->vol, h->chunk, h->logical + at, len, try, (u8 *)h->buf + at,
+				   from);
+
+		if (err)
+			return err;
+		at += len;
+	}
+	return 0;
+}
+
+static int read_judged(const struct hunt *h, unsigned try, struct reason *why)
+{
+	enum device_error fault = DEVICE_CORRUPTION;
+	struct member *from;
+	int err = read_try(h, try, &from);
 
 	if (err) {
 		stat_add(&h->vol->stats.read_errors);
 		reason_set(why, "read error: %s", strerror(-err));
 		return err;
 	}
-	return h->judge(h, why);
+	err = h->judge(h, why, &fault);
+	if (err && !h->quiet)
+		member_count(from, fault);
+	return err;
 }
 
-static void repair_mirrors(const struct hunt *h, u32 bad, unsigned good)
+/* ---- repair ---- */
+
+static void repaired(const struct hunt *h, unsigned try, int err)
 {
+	if (err) {
+		log_fault("block %llu: copy %u cannot be repaired", (unsigned long long)h->logical,
+			  try + 1);
+		return;
+	}
+	stat_add(&h->vol->stats.repaired);
+	log_info("block %llu: copy %u was bad, repaired", (unsigned long long)h->logical, try + 1);
+}
+
+static int rewrite_copy(const struct hunt *h, unsigned try)
+{
+	int err = 0;
+
+	for (u32 at = 0; !err && at < h->len;) {
+		struct stripe_run run =
+			stripe_run_at(h->chunk, h->logical + at, h->len - at);
+		unsigned stripe = copy_by_age(h->vol, h->chunk, &run, try);
+		struct iovec iov = {(u8 *)h->buf + at, run.len};
+
+		err = volume_write_stripe(h->vol, h->chunk, stripe, run.offset, &iov, 1);
+		at += (u32)run.len;
+	}
+	return err;
+}
+
+static bool copy_is_there(const struct hunt *h, unsigned try)
+{
+	struct stripe_run run = stripe_run_at(h->chunk, h->logical, h->len);
+	unsigned stripe = copy_by_age(h->vol, h->chunk, &run, try);
+
+	return member_usable(stripe_member(h->vol, h->chunk, stripe));
+}
+
+/* The tries before @good were bad. With parity a write puts the whole row right. */
+static void repair_copies(const struct hunt *h, unsigned good)
+{
+	struct iovec iov = {h->buf, h->len};
+	struct cursor c = {&iov, 1, 0};
+
 	if (h->vol->readonly || h->quiet || (h->still_wanted && !h->still_wanted(h->ctx)))
 		return;
-	for (unsigned m = 0; m < good; m++) {
-		if (!(bad & 1u << m))
-			continue;
-		if (device_write(h->vol->dev, h->buf, h->len,
-				 chunk_physical(h->chunk, m, h->logical))) {
-			stat_add(&h->vol->stats.write_errors);
-			log_fault("block %llu: mirror %u cannot be repaired",
-				  (unsigned long long)h->logical, m + 1);
-			continue;
-		}
-		stat_add(&h->vol->stats.repaired);
-		log_info("block %llu: mirror %u was bad, repaired from mirror %u",
-			 (unsigned long long)h->logical, m + 1, good + 1);
+	if (stripe_map_has_parity(h->chunk)) {
+		if (copy_is_there(h, 0))
+			repaired(h, 0, parity_write(h->vol, h->chunk, h->logical, h->len, &c));
+		return;
 	}
+	for (unsigned try = 0; try < good; try++)
+		if (copy_is_there(h, try))
+			repaired(h, try, rewrite_copy(h, try));
 }
 
-/* Fills h->buf from the first good mirror. */
-static int hunt_mirrors(const struct hunt *h)
+/* Fills h->buf from the first good copy. */
+static int hunt_copies(const struct hunt *h)
 {
-	unsigned mirrors = chunk_mirrors(h->chunk);
+	unsigned tries = count_tries(h->chunk);
 	struct reason why = {0};
-	u32 bad = 0;
 
-	for (unsigned m = 0; m < mirrors; m++) {
-		if (!read_mirror(h, m, bad ? NULL : &why)) {
-			if (bad)
-				repair_mirrors(h, bad, m);
-			return 0;
-		}
-		bad |= 1u << m;
+	for (unsigned try = 0; try < tries; try++) {
+		if (read_judged(h, try, try ? NULL : &why))
+			continue;
+		if (try)
+			repair_copies(h, try);
+		return 0;
 	}
 	if (!h->quiet && volume_fault_is_new(h->vol, h->logical))
 		log_fault("block %llu is bad in every copy (%u): %s",
-			  (unsigned long long)h->logical, mirrors, why.text);
+			  (unsigned long long)h->logical, tries, why.text);
 	return -EIO;
 }
 
@@ -97,12 +193,13 @@ static int expect_bad(const char *what, u64 got, u64 wanted, struct reason *why)
 }
 
 static int check_expected(struct volume *vol, const struct node_expect *want, const void *node,
-			  struct reason *why)
+			  struct reason *why, enum device_error *fault)
 {
 	if (node_bytenr(node) != want->logical)
 		return expect_bad("address", node_bytenr(node), want->logical, why);
 	if (want->generation && node_generation(node) != want->generation) {
 		stat_add(&vol->stats.generation_errors);
+		*fault = DEVICE_GENERATION_ERROR;
 		return expect_bad("generation", node_generation(node), want->generation, why);
 	}
 	if (node_level(node) != want->level)
@@ -129,7 +226,7 @@ static int check_first_key(const struct node_expect *want, const void *node, str
 	return -EIO;
 }
 
-static int judge_node(const struct hunt *h, struct reason *why)
+static int judge_node(const struct hunt *h, struct reason *why, enum device_error *fault)
 {
 	struct check_env env = volume_env(h->vol);
 	u8 csum[CSUM_SIZE_MAX];
@@ -141,7 +238,7 @@ static int judge_node(const struct hunt *h, struct reason *why)
 		reason_set(why, "node: checksum does not match");
 		return -EIO;
 	}
-	err = check_expected(h->vol, h->node, h->buf, why);
+	err = check_expected(h->vol, h->node, h->buf, why, fault);
 	if (!err)
 		err = check_node(&env, h->buf, why);
 	return err ? err : check_first_key(h->node, h->buf, why);
@@ -165,12 +262,12 @@ int volume_read_node(struct volume *vol, const struct node_expect *want, void *b
 	if (!chunk || !IS_ALIGNED(want->logical, vol->sectorsize) ||
 	    chunk->logical + chunk->length - want->logical < vol->nodesize)
 		return not_mapped(want->logical, vol->nodesize);
-	return hunt_mirrors(&h);
+	return hunt_copies(&h);
 }
 
 /* ---- data ---- */
 
-static int judge_sector(const struct hunt *h, struct reason *why)
+static int judge_sector(const struct hunt *h, struct reason *why, enum device_error *fault)
 {
 	u8 csum[CSUM_SIZE_MAX];
 
@@ -199,16 +296,28 @@ static const u8 *sector_csum(const struct volume *vol, const struct data_read *r
 	return r->csums + sector * vol->csum_size;
 }
 
-/* @len bytes inside one chunk: one read, then only the bad sectors again. */
+/* The first copy whose device is there, or what parity makes of the rest. */
+static int read_first(struct volume *vol, const struct chunk *chunk, u64 logical, u32 len, u8 *buf)
+{
+	unsigned tries = count_tries(chunk);
+	struct member *from;
+	int err = -ENODEV;
+
+	for (unsigned try = 0; err == -ENODEV && try < tries; try++)
+		err = read_run(vol, chunk, logical, len, try, buf, &from);
+	if (err)
+		stat_add(&vol->stats.read_errors);
+	return err;
+}
+
+/* One run: one read, then only the bad sectors again. */
 static int read_span(struct volume *vol, const struct chunk *chunk, u64 logical, u64 len,
 		     const struct data_read *r, u8 *buf)
 {
-	int io = device_read(vol->dev, buf, len, chunk_physical(chunk, 0, logical));
+	int io = read_first(vol, chunk, logical, (u32)len, buf);
 
 	if (!io && !r->csums)
 		return 0;
-	if (io)
-		stat_add(&vol->stats.read_errors);
 	for (u64 i = 0; i < len / vol->sectorsize; i++) {
 		struct hunt h = {
 			.vol = vol,
@@ -222,9 +331,10 @@ static int read_span(struct volume *vol, const struct chunk *chunk, u64 logical,
 			.still_wanted = r->still_wanted,
 			.ctx = r->ctx,
 		};
-		int err = io ? io : judge_sector(&h, NULL);
+		enum device_error fault;
+		int err = io ? io : judge_sector(&h, NULL, &fault);
 
-		if (err && (err = hunt_mirrors(&h)))
+		if (err && (err = hunt_copies(&h)))
 			return err;
 	}
 	return 0;
@@ -239,7 +349,7 @@ static int read_data(struct volume *vol, u64 logical, u64 len, struct data_read 
 
 		if (!chunk)
 			return r.quiet ? -EIO : not_mapped(logical, len);
-		n = MIN(len, chunk->logical + chunk->length - logical);
+		n = stripe_run_at(chunk, logical, MIN(len, SPAN_MAX)).len;
 		sectors = n / vol->sectorsize;
 		err = read_span(vol, chunk, logical, n, &r, buf);
 		if (err)

@@ -16,57 +16,77 @@ static void super_seal(const struct volume *vol, struct btrfs_super_block *sb, u
 	csum_block(vol->csum_type, sb, SUPER_SIZE, sb->csum);
 }
 
-static int write_primary(struct volume *vol, struct btrfs_super_block *buf)
+static int write_primary(struct volume *vol, struct member *m, struct btrfs_super_block *buf)
 {
 	struct reason why = {0};
-	int err = check_super(buf, SUPER_OFFSET, &why);
+	int err;
 
+	super_seal(vol, buf, SUPER_OFFSET);
+	err = check_super(buf, SUPER_OFFSET, &why);
 	if (err) {
 		log_fault("refusing to write a bad superblock: %s", why.text);
 		return err;
 	}
-	err = device_write(vol->dev, buf, SUPER_SIZE, SUPER_OFFSET);
-	if (err) {
-		stat_add(&vol->stats.write_errors);
-		log_fault("writing the primary superblock: %s", strerror(-err));
-		return err;
-	}
-	__atomic_store_n(&vol->generation, get_le64(&buf->generation), __ATOMIC_RELEASE);
-	return 0;
+	err = member_write(m, buf, SUPER_SIZE, SUPER_OFFSET);
+	if (!err)
+		return 0;
+	stat_add(&vol->stats.write_errors);
+	log_fault("writing the primary superblock of %s: %s", m->dev->path, strerror(-err));
+	return volume_give_up(vol, m) ? err : 0;
 }
 
-static void write_copies(struct volume *vol, struct btrfs_super_block *buf)
+static int write_copies(struct volume *vol, struct member *m, struct btrfs_super_block *buf)
 {
 	for (unsigned copy = 1; copy < SUPER_COPIES_MAX; copy++) {
 		u64 offset = super_offset(copy);
 		int err;
 
-		if (offset + SUPER_SIZE > device_size(vol->dev) ||
+		if (offset + SUPER_SIZE > device_size(m->dev) ||
 		    offset + SUPER_SIZE > get_le64(&buf->dev_item.total_bytes))
 			break;
 		super_seal(vol, buf, offset);
-		err = device_write(vol->dev, buf, SUPER_SIZE, offset);
+		err = member_write(m, buf, SUPER_SIZE, offset);
 		if (!err)
 			continue;
 		stat_add(&vol->failed_super_copies);
-		log_fault("writing the superblock copy at %llu: %s", (unsigned long long)offset,
-			  strerror(-err));
+		log_fault("writing the superblock copy of %s at %llu: %s", m->dev->path,
+			  (unsigned long long)offset, strerror(-err));
 	}
+	return 0;
+}
+
+/* The superblock as this device has it. */
+static void super_for(struct volume *vol, const struct member *m, struct btrfs_super_block *buf)
+{
+	MUTEX_SCOPE(&vol->item_lock);
+	buf->dev_item = m->item;
+	put_le64(&buf->dev_item.generation, 0);
 }
 
 int volume_write_super(struct volume *vol, struct btrfs_super_block *sb, enum super_which which)
 {
 	_cleanup_buffer_ struct btrfs_super_block *buf = buffer_get(SUPER_SIZE);
+	unsigned count = volume_device_count(vol);
 
 	if (!buf)
 		return -ENOMEM;
 	if (vol->readonly)
 		return -EROFS;
+	for (unsigned i = 0; i < count; i++) {
+		struct member *m = vol->members[i];
+		int err;
+
+		if (!member_usable(m))
+			continue;
+		*buf = *sb;
+		super_for(vol, m, buf);
+		err = which == SUPER_PRIMARY ? write_primary(vol, m, buf) : write_copies(vol, m, buf);
+		if (err)
+			return err;
+	}
 	super_seal(vol, sb, SUPER_OFFSET);
-	*buf = *sb;
 	if (which == SUPER_PRIMARY)
-		return write_primary(vol, buf);
-	write_copies(vol, buf);
+		__atomic_store_n(&vol->generation, get_le64(&sb->generation), __ATOMIC_RELEASE);
 	return 0;
 }
 
@@ -82,12 +102,14 @@ void volume_super_stripes(struct volume *vol, const struct chunk *chunk,
 		u64 physical = chunk->stripes[i].physical;
 
 		for (unsigned copy = 0; copy < SUPER_COPIES_MAX; copy++) {
-			u64 offset = super_offset(copy), at;
+			u64 offset = super_offset(copy), logical, len;
 
 			if (offset < physical || offset - physical >= bytes)
 				continue;
-			at = ALIGN_DOWN(offset - physical, STRIPE_LEN);
-			cb(ctx, chunk->logical + at, MIN(STRIPE_LEN, chunk->length - at));
+			stripe_map_reverse(chunk, i, ALIGN_DOWN(offset - physical, STRIPE_LEN),
+					   &logical, &len);
+			if (len)
+				cb(ctx, logical, len);
 		}
 	}
 }

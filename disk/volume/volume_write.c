@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * volume_write.c - fan-out writes, flush, discard, and the sealing of nodes.
- * Invariant: success means that every mirror took every byte. The chunk is referenced, not locked,
- * during the I/O.
+ * Invariant: success means that every copy took every byte, or its device is no longer counted on.
+ * The chunk is referenced, not locked, during the I/O. Parity: parity_write.c.
  */
 #include "disk/base/log.h"
 #include "disk/codec/csum.h"
@@ -27,32 +27,40 @@ int volume_seal_node(struct volume *vol, void *node)
 	return 0;
 }
 
-static int write_mirrors(struct volume *vol, const struct chunk *chunk, u64 logical,
-			 const struct iovec *iov, int cnt)
+int volume_write_stripe(struct volume *vol, const struct chunk *chunk, unsigned stripe, u64 offset,
+			const struct iovec *iov, int cnt)
 {
-	int ret = 0;
+	struct member *m = stripe_member(vol, chunk, stripe);
+	u64 physical = chunk->stripes[stripe].physical + offset;
+	int err;
 
-	for (unsigned m = 0; m < chunk_mirrors(chunk); m++) {
-		u64 physical = chunk_physical(chunk, m, logical);
-		int err = device_writev(vol->dev, iov, cnt, physical);
-
-		if (!err)
-			continue;
-		stat_add(&vol->stats.write_errors);
-		log_fault("writing address %llu mirror %u (device offset %llu): %s",
-			  (unsigned long long)logical, m + 1, (unsigned long long)physical,
-			  strerror(-err));
-		ret = err;
-	}
-	return ret;
+	if (!member_usable(m))
+		return 1;
+	err = member_writev(m, iov, cnt, physical);
+	if (!err)
+		return 0;
+	stat_add(&vol->stats.write_errors);
+	log_fault("writing chunk %llu stripe %u (device %llu offset %llu): %s",
+		  (unsigned long long)chunk->logical, stripe, (unsigned long long)m->devid,
+		  (unsigned long long)physical, strerror(-err));
+	return volume_give_up(vol, m) ? err : 1;
 }
 
-/* A list of buffers, consumed from the front. */
-struct cursor {
-	const struct iovec *iov;
-	int cnt;
-	size_t used; /* of iov[0] */
-};
+/* To all copies of one run; one at least must have it. */
+static int write_copies(struct volume *vol, const struct chunk *chunk, const struct stripe_run *run,
+			const struct iovec *iov, int cnt)
+{
+	unsigned written = 0;
+	int ret = 0;
+
+	for (unsigned i = 0; i < run->copies; i++) {
+		int r = volume_write_stripe(vol, chunk, run->first + i, run->offset, iov, cnt);
+
+		written += r == 0;
+		ret = r < 0 ? r : ret;
+	}
+	return !ret && !written ? -EIO : ret;
+}
 
 /* Moves at most @max bytes into @piece; the number of entries, *@bytes says how much. */
 static int cursor_take(struct cursor *c, struct iovec *piece, u64 max, u64 *bytes)
@@ -75,43 +83,56 @@ static int cursor_take(struct cursor *c, struct iovec *piece, u64 max, u64 *byte
 	return n;
 }
 
-/* The rare write that spans chunks, in pieces. */
-static int write_pieces(struct volume *vol, u64 logical, const struct iovec *iov, int cnt)
+/* @len bytes inside one chunk. */
+static int write_in_chunk(struct volume *vol, const struct chunk *chunk, u64 logical, u64 len,
+			  struct cursor *c)
 {
-	struct cursor c = {iov, cnt, 0};
-
-	while (c.cnt) {
-		_cleanup_chunk_ struct chunk *chunk = chunk_map_find(&vol->chunks, logical);
+	while (len) {
+		struct stripe_run run = stripe_run_at(chunk, logical, len);
 		struct iovec piece[PIECE_IOVS];
 		u64 bytes;
-		int n, err;
+		int n = cursor_take(c, piece, run.len, &bytes);
+		int err = write_copies(vol, chunk, &run, piece, n);
+
+		if (err)
+			return err;
+		logical += bytes;
+		len -= bytes;
+	}
+	return 0;
+}
+
+static int write_range(struct volume *vol, u64 logical, u64 len, struct cursor *c)
+{
+	while (len) {
+		_cleanup_chunk_ struct chunk *chunk = chunk_map_find(&vol->chunks, logical);
+		u64 n;
+		int err;
 
 		if (!chunk) {
 			log_fault("write to address %llu, which is in no chunk",
 				  (unsigned long long)logical);
 			return -EIO;
 		}
-		n = cursor_take(&c, piece, chunk->logical + chunk->length - logical, &bytes);
-		err = write_mirrors(vol, chunk, logical, piece, n);
+		n = MIN(len, chunk->logical + chunk->length - logical);
+		err = stripe_map_has_parity(chunk) ? parity_write(vol, chunk, logical, n, c) :
+						     write_in_chunk(vol, chunk, logical, n, c);
 		if (err)
 			return err;
-		logical += bytes;
+		logical += n;
+		len -= n;
 	}
 	return 0;
 }
 
 int volume_write(struct volume *vol, u64 logical, const struct iovec *iov, int cnt)
 {
-	_cleanup_chunk_ struct chunk *chunk = chunk_map_find(&vol->chunks, logical);
+	struct cursor c = {iov, cnt, 0};
 	u64 len = 0;
 
 	for (int i = 0; i < cnt; i++)
 		len += iov[i].iov_len;
-	if (vol->readonly)
-		return -EROFS;
-	if (chunk && len <= chunk->logical + chunk->length - logical)
-		return write_mirrors(vol, chunk, logical, iov, cnt);
-	return write_pieces(vol, logical, iov, cnt);
+	return vol->readonly ? -EROFS : write_range(vol, logical, len, &c);
 }
 
 int volume_pwrite_inplace(struct volume *vol, u64 logical, const void *buf, u64 len)
@@ -121,35 +142,68 @@ int volume_pwrite_inplace(struct volume *vol, u64 logical, const void *buf, u64 
 	return volume_write(vol, logical, &iov, 1);
 }
 
-int volume_flush(struct volume *vol)
+static int flush_member(struct volume *vol, struct member *m)
 {
-	int err = device_flush(vol->dev);
+	int err;
 
-	if (err) {
-		stat_add(&vol->stats.flush_errors);
-		log_fault("flushing %s: %s", vol->dev->path, strerror(-err));
-	}
-	return err;
+	if (!member_usable(m))
+		return 0;
+	err = device_flush(m->dev);
+	if (!err)
+		return 0;
+	stat_add(&vol->stats.flush_errors);
+	member_count(m, DEVICE_FLUSH_ERROR);
+	log_fault("flushing %s: %s", m->dev->path, strerror(-err));
+	return volume_give_up(vol, m) ? err : 0;
 }
 
+int volume_flush(struct volume *vol)
+{
+	unsigned count = volume_device_count(vol);
+	int ret = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		int err = flush_member(vol, vol->members[i]);
+
+		ret = ret ? ret : err;
+	}
+	return ret;
+}
+
+static int discard_run(struct volume *vol, const struct chunk *chunk, const struct stripe_run *run)
+{
+	int ret = 0;
+
+	for (unsigned i = 0; i < run->copies; i++) {
+		struct member *m = stripe_member(vol, chunk, run->first + i);
+		int err = 0;
+
+		if (member_usable(m))
+			err = device_discard(m->dev,
+					     chunk->stripes[run->first + i].physical + run->offset,
+					     run->len);
+		ret = err ? err : ret;
+	}
+	return ret;
+}
+
+/* Parity would no longer match: rows are left as they are. */
 int volume_discard(struct volume *vol, u64 logical, u64 len)
 {
 	int ret = 0;
 
 	while (len) {
 		_cleanup_chunk_ struct chunk *chunk = chunk_map_find(&vol->chunks, logical);
-		u64 n;
+		struct stripe_run run;
+		int err;
 
 		if (!chunk)
 			return -EIO;
-		n = MIN(len, chunk->logical + chunk->length - logical);
-		for (unsigned m = 0; m < chunk_mirrors(chunk); m++) {
-			int err = device_discard(vol->dev, chunk_physical(chunk, m, logical), n);
-
-			ret = err ? err : ret;
-		}
-		logical += n;
-		len -= n;
+		run = stripe_run_at(chunk, logical, len);
+		err = stripe_map_has_parity(chunk) ? -EOPNOTSUPP : discard_run(vol, chunk, &run);
+		ret = err ? err : ret;
+		logical += run.len;
+		len -= run.len;
 	}
 	return ret;
 }

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* device_list.c - see device_list.h. Runs in one thread, before the daemon has others. */
+#include "fuse/device_list.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <uuid/uuid.h>
+
+#include "disk/format/check.h"
+#include "disk/format/ondisk.h"
+
+#define UUID_PREFIX "UUID="
+
+/* What a superblock says of its device. */
+struct probe {
+	u8 fsid[BTRFS_FSID_SIZE];
+	u64 devid, num_devices;
+	struct stat st;
+};
+
+struct finder {
+	struct device_list list;
+	struct probe *probes; /* one for each path */
+	u8 fsid[BTRFS_FSID_SIZE];
+};
+
+/* False: no btrfs, or not readable. */
+static bool probe_path(const char *path, struct probe *ret)
+{
+	struct btrfs_super_block sb;
+	bool ok;
+	int fd;
+
+	if (stat(path, &ret->st) || !(S_ISREG(ret->st.st_mode) || S_ISBLK(ret->st.st_mode)))
+		return false;
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	ok = pread(fd, &sb, sizeof(sb), SUPER_OFFSET) == sizeof(sb) &&
+	     !check_super(&sb, SUPER_OFFSET, NULL);
+	close(fd);
+	if (!ok)
+		return false;
+	memcpy(ret->fsid, sb.fsid, sizeof(ret->fsid));
+	ret->devid = get_le64(&sb.dev_item.devid);
+	ret->num_devices = get_le64(&sb.num_devices);
+	return true;
+}
+
+/* A loop device over this file? */
+static bool loop_over(const struct stat *loop, const struct stat *file)
+{
+	char name[64], text[4096] = "";
+	struct stat back;
+	FILE *f;
+
+	if (!S_ISBLK(loop->st_mode))
+		return false;
+	snprintf(name, sizeof(name), "/sys/dev/block/%u:%u/loop/backing_file",
+		 (unsigned)(loop->st_rdev >> 8 & 0xfff), (unsigned)(loop->st_rdev & 0xff));
+	f = fopen(name, "re");
+	if (!f)
+		return false;
+	if (!fgets(text, sizeof(text), f))
+		text[0] = 0;
+	fclose(f);
+	text[strcspn(text, "\n")] = 0;
+	return !stat(text, &back) && back.st_dev == file->st_dev && back.st_ino == file->st_ino;
+}
+
+static bool same_storage(const struct stat *a, const struct stat *b)
+{
+	if (S_ISBLK(a->st_mode) && S_ISBLK(b->st_mode))
+		return a->st_rdev == b->st_rdev;
+	if (a->st_dev == b->st_dev && a->st_ino == b->st_ino)
+		return true;
+	return loop_over(a, b) || loop_over(b, a);
+}
+
+static int append(struct finder *f, const char *path, const struct probe *probe)
+{
+	unsigned n = f->list.count;
+	char **paths = reallocarray(f->list.paths, n + 1, sizeof(*paths));
+	struct probe *probes;
+
+	if (!paths)
+		return -ENOMEM;
+	f->list.paths = paths;
+	probes = reallocarray(f->probes, n + 1, sizeof(*probes));
+	if (!probes)
+		return -ENOMEM;
+	f->probes = probes;
+	probes[n] = *probe;
+	paths[n] = realpath(path, NULL);
+	return paths[n] ? (f->list.count++, 0) : -errno;
+}
+
+/* Takes a device of the file system unless it is there already. */
+static int take(struct finder *f, const char *path, const struct probe *probe, struct reason *why)
+{
+	for (unsigned i = 0; i < f->list.count; i++) {
+		if (same_storage(&f->probes[i].st, &probe->st))
+			return 0;
+		if (f->probes[i].devid != probe->devid)
+			continue;
+		reason_set(why, "%.100s and %.100s are both device %llu of it", f->list.paths[i],
+			   path, (unsigned long long)probe->devid);
+		return -EINVAL;
+	}
+	return append(f, path, probe);
+}
+
+static int take_if_ours(struct finder *f, const char *path, struct reason *why)
+{
+	struct probe probe;
+
+	if (!probe_path(path, &probe) || memcmp(probe.fsid, f->fsid, sizeof(f->fsid)))
+		return 0;
+	return take(f, path, &probe, why);
+}
+
+/* ---- where to look ---- */
+
+/* Named ones must be ours; what is wrong with them is said when they are opened. */
+static int take_named(struct finder *f, const struct options *o, struct reason *why)
+{
+	int err = 0;
+
+	for (unsigned i = 0; !err && i < o->device_count; i++) {
+		struct probe probe = {.devid = UINT64_MAX - i};
+
+		if (!probe_path(o->devices[i], &probe) && stat(o->devices[i], &probe.st)) {
+			reason_set(why, "device %.150s: %s", o->devices[i], strerror(errno));
+			return -errno;
+		}
+		err = take(f, o->devices[i], &probe, why);
+	}
+	return err;
+}
+
+static int scan_folder(struct finder *f, const char *folder, struct reason *why)
+{
+	DIR *dir = opendir(folder);
+	struct dirent *d;
+	int err = 0;
+
+	if (!dir) {
+		err = -errno;
+		reason_set(why, "scan=%.150s: %s", folder, strerror(-err));
+		return err;
+	}
+	while (!err && (d = readdir(dir))) {
+		char path[4096];
+
+		snprintf(path, sizeof(path), "%s/%s", folder, d->d_name);
+		err = take_if_ours(f, path, why);
+	}
+	closedir(dir);
+	return err;
+}
+
+static int scan_folders(struct finder *f, const struct options *o, struct reason *why)
+{
+	int err = 0;
+
+	for (unsigned i = 0; !err && i < o->scan_count; i++)
+		err = scan_folder(f, o->scan_dirs[i], why);
+	return err;
+}
+
+static int scan_block_devices(struct finder *f, struct reason *why)
+{
+	glob_t g = {0};
+	int err = 0;
+
+	if (glob("/sys/class/block/*", 0, NULL, &g))
+		return 0;
+	for (size_t i = 0; !err && i < g.gl_pathc; i++) {
+		char path[300];
+
+		snprintf(path, sizeof(path), "/dev/%s", strrchr(g.gl_pathv[i], '/') + 1);
+		err = take_if_ours(f, path, why);
+	}
+	globfree(&g);
+	return err;
+}
+
+/* ---- the list ---- */
+
+static int find_by_uuid(struct finder *f, const struct options *o, const char *uuid,
+			struct reason *why)
+{
+	int err;
+
+	if (uuid_parse(uuid, f->fsid)) {
+		reason_set(why, "not a UUID");
+		return -EINVAL;
+	}
+	err = take_named(f, o, why);
+	if (!err)
+		err = scan_folders(f, o, why);
+	if (!err)
+		err = scan_block_devices(f, why);
+	if (!err && !f->list.count) {
+		reason_set(why, "no device has this UUID");
+		err = -ENODEV;
+	}
+	return err;
+}
+
+static int find_by_path(struct finder *f, const struct options *o, const char *source,
+			struct reason *why)
+{
+	struct probe probe = {.devid = UINT64_MAX};
+	bool known = probe_path(source, &probe);
+	int err;
+
+	if (!known && stat(source, &probe.st)) {
+		err = -errno;
+		reason_set(why, "%s", strerror(-err));
+		return err;
+	}
+	memcpy(f->fsid, probe.fsid, sizeof(f->fsid));
+	err = append(f, source, &probe);
+	if (!err)
+		err = take_named(f, o, why);
+	if (!err && known)
+		err = scan_folders(f, o, why);
+	if (!err && known && S_ISBLK(probe.st.st_mode) && f->list.count < probe.num_devices)
+		err = scan_block_devices(f, why);
+	return err;
+}
+
+int device_list_find(const struct options *o, const char *source, struct device_list *ret,
+		     struct reason *why)
+{
+	struct finder f = {0};
+	bool by_uuid = !strncmp(source, UUID_PREFIX, strlen(UUID_PREFIX));
+	int err = by_uuid ? find_by_uuid(&f, o, source + strlen(UUID_PREFIX), why) :
+			    find_by_path(&f, o, source, why);
+
+	free(f.probes);
+	if (err)
+		device_list_free(&f.list);
+	else
+		*ret = f.list;
+	return err;
+}
+
+void device_list_free(struct device_list *list)
+{
+	for (unsigned i = 0; i < list->count; i++)
+		free(list->paths[i]);
+	free(list->paths);
+	*list = (struct device_list){0};
+}
