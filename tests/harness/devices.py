@@ -82,7 +82,9 @@ def check(paths):
     with Loops(paths) as devices:
         run("btrfs", "device", "scan", *devices)
         done = run("btrfs", "check", "--check-data-csum", devices[0], check=False, timeout=300)
-    assert done.returncode == 0 and not re.search(r"^(ERROR|WARNING|error|warning)", done.out, re.M), \
+    # it looks at every block device of the machine, also at those of other tests
+    words = re.sub(rf"^ERROR: cannot scan (?!({'|'.join(devices)}):).*$", "", done.out, flags=re.M)
+    assert done.returncode == 0 and not re.search(r"^(ERROR|WARNING|error|warning)", words, re.M), \
         f"btrfs check: exit {done.returncode}\n{done.out[-4000:]}"
 
 

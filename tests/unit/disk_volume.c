@@ -57,7 +57,7 @@ static u8 *mirror_of(struct setup *s, u64 logical, unsigned mirror)
 	_cleanup_chunk_ struct chunk *c = chunk_map_find(volume_chunks(s->vol), logical);
 
 	assert_non_null(c);
-	assert_true(mirror < chunk_mirrors(c));
+	assert_true(mirror < c->num_stripes);
 	return device_memory_data(s->dev) + c->stripes[mirror].physical + (logical - c->logical);
 }
 
@@ -277,7 +277,7 @@ static u64 dup_area(struct setup *s)
 {
 	_cleanup_chunk_ struct chunk *c = chunk_of_type(s, BTRFS_BLOCK_GROUP_METADATA);
 
-	assert_int_equal(chunk_mirrors(c), 2);
+	assert_int_equal(c->num_stripes, 2);
 	return c->logical + c->length - MIB(1);
 }
 

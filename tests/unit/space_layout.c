@@ -15,7 +15,9 @@
 
 static u64 stripe_max(u64 type, u64 fs_bytes)
 {
-	return chunk_stripe_max(type, raid_profile_of(type), fs_bytes);
+	const struct raid_profile *p = raid_profile_of(type);
+
+	return chunk_stripe_max(type, p, p->dev_stripes * p->devs_min, fs_bytes);
 }
 
 static void holes_lie_between(void **state)
@@ -55,17 +57,17 @@ static void dup_shares_a_hole_or_takes_two(void **state)
 {
 	struct device_hole wide[] = {{MIB(10), MIB(8)}, {MIB(100), MIB(300)}};
 	struct device_hole apart[] = {{MIB(10), MIB(20)}, {MIB(100), MIB(22)}};
-	struct device_holes dev = {1, wide, 2};
+	struct device_holes dev = {1, 0, wide, 2};
 	struct chunk_layout l;
 
-	assert_int_equal(chunk_layout(META_DUP, GIB(1), &dev, &l), 0);
+	assert_int_equal(chunk_layout(META_DUP, GIB(1), &dev, 1, &l), 0);
 	assert_int_equal(l.stripes, 2);
 	assert_int_equal(l.stripe_len, MIB(112));
 	assert_int_equal(l.length, MIB(112));
 	assert_int_equal(l.at[0].physical, MIB(100));
 	assert_int_equal(l.at[1].physical, MIB(212));
 	dev.holes = apart;
-	assert_int_equal(chunk_layout(META_DUP, GIB(1), &dev, &l), 0);
+	assert_int_equal(chunk_layout(META_DUP, GIB(1), &dev, 1, &l), 0);
 	assert_int_equal(l.stripe_len, MIB(20));
 	assert_int_equal(l.at[0].physical, MIB(100));
 	assert_int_equal(l.at[1].physical, MIB(10));
@@ -74,14 +76,13 @@ static void dup_shares_a_hole_or_takes_two(void **state)
 static void too_little_is_enospc(void **state)
 {
 	struct device_hole holes[] = {{MIB(10), KIB(512)}};
-	struct device_holes dev = {1, holes, 1};
+	struct device_holes dev = {1, 0, holes, 1};
 	struct chunk_layout l;
 
-	assert_int_equal(chunk_layout(DATA, GIB(1), &dev, &l), -ENOSPC);
+	assert_int_equal(chunk_layout(DATA, GIB(1), &dev, 1, &l), -ENOSPC);
 	dev.count = 0;
-	assert_int_equal(chunk_layout(DATA, GIB(1), &dev, &l), -ENOSPC);
-	assert_int_equal(chunk_layout(DATA | BTRFS_BLOCK_GROUP_RAID1, GIB(1), &dev, &l),
-			 -EOPNOTSUPP);
+	assert_int_equal(chunk_layout(DATA, GIB(1), &dev, 1, &l), -ENOSPC);
+	assert_int_equal(chunk_layout(DATA | BTRFS_BLOCK_GROUP_RAID1, GIB(1), &dev, 1, &l), -ENOSPC);
 }
 
 int main(void)
