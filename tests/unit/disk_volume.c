@@ -335,8 +335,9 @@ static void test_write_spans_chunks(void **state)
 	/* a second chunk right behind the first, mapped to a free place of the device */
 	b = new_chunk(a->logical + a->length, MIB(1));
 	b->type = BTRFS_BLOCK_GROUP_DATA;
+	b->stripes[0] = a->stripes[0];
 	b->stripes[0].physical = FIXTURE_BYTES - MIB(2);
-	assert_int_equal(chunk_map_insert(volume_chunks(s.vol), b), 0);
+	assert_int_equal(volume_add_chunk(s.vol, b), 0);
 	for (u32 i = 0; i < 8 * 4096; i++)
 		data[i] = (u8)(i * 13 + i / 4096);
 	assert_int_equal(volume_write(s.vol, at, iov, 3), 0);
