@@ -87,7 +87,7 @@ def test_usage(subject, image):
 
 
 def test_unknown_option_is_named(subject, image, mountpoint):
-    for option in ("compress=zstd", "frobnicate", "autodefrag", "degraded", "space_cache=v1"):
+    for option in ("compress=zstd", "frobnicate", "autodefrag", "flushoncommit", "space_cache=v1"):
         line = one_line(start(subject, "-o", option, image, mountpoint))
         assert option.split("=")[0] in line
 
