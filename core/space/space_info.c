@@ -157,7 +157,8 @@ void space_convert(struct fs *fs, u64 type, u64 profile)
 
 void space_convert_end(struct fs *fs, u64 type)
 {
-	set_profile(fs, type, space_profiles(fs, type), false);
+	set_profile(fs, type, 0, false);
+	space_update_profiles(fs);
 }
 
 void space_usage(struct fs *fs, u64 type, struct space_usage *ret)
