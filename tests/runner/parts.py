@@ -108,6 +108,7 @@ class Part:
     run: object          # (form, options for pytest) -> Results
 
 
+# The longest first.
 PARTS = [
     Part("thread", "thread", "scenarios under the thread sanitizer",
          lambda form, more: pytest(form, "thread", "tests/scenarios", *more)),
