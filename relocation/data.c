@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <linux/btrfs_tree.h>
+#include <stdlib.h>
 
 #include "core/extent/csum_tree.h"
 #include "core/extent/extent_alloc.h"
@@ -111,26 +112,32 @@ static u64 new_place(void *ctx, u64 logical)
 
 /* ---- the switch ---- */
 
-static int switch_refs(struct graph *g, struct trans *trans, struct moved_extent *e)
+/* The holders of @e, as they are after the switch. free() them. */
+static int new_holders(struct graph *g, const struct moved_extent *e, struct ref_count **ret)
 {
-	int r = 0;
+	_cleanup_free_ struct ref_count *v = calloc(e->refs.count, sizeof(*v));
+	int r = v ? 0 : -ENOMEM;
 
 	for (u32 i = 0; r == 0 && i < e->refs.count; i++) {
-		const struct ref_count *held = &e->refs.v[i];
-		int more = (int)held->count;
-		struct ref ref;
+		v[i].count = e->refs.v[i].count;
+		r = graph_map_ref(g, &e->refs.v[i].ref, &v[i].ref);
+	}
+	if (r == 0)
+		*ret = TAKE(v);
+	return r;
+}
 
-		r = graph_map_ref(g, &held->ref, &ref);
-		if (r == 0 && i == 0) {
-			r = dref_add_new(trans, e->to.logical, e->len, 0, BTRFS_EXTENT_FLAG_DATA,
-					 &ref, NULL);
-			more--;
-		}
-		if (r == 0 && more)
-			r = dref_add(trans, e->to.logical, e->len, 0, true, &ref, more);
-		if (r == 0)
-			r = dref_add(trans, e->from, e->len, 0, true, &held->ref,
-				     -(int)held->count);
+static int switch_refs(struct graph *g, struct trans *trans, struct moved_extent *e)
+{
+	_cleanup_free_ struct ref_count *holders = NULL;
+	int r = new_holders(g, e, &holders);
+
+	if (r == 0)
+		r = dref_add_new_shared(trans, e->to.logical, e->len, holders, e->refs.count);
+	for (u32 i = 0; r == 0 && i < e->refs.count; i++) {
+		const struct ref_count *held = &e->refs.v[i];
+
+		r = dref_add(trans, e->from, e->len, 0, true, &held->ref, -(int)held->count);
 	}
 	return r;
 }

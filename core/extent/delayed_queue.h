@@ -66,6 +66,10 @@ struct dref_change {
 /* Merges a change into the queue. -ENOMEM; -EUCLEAN if it contradicts what is there. */
 _must_check_ int dref_queue(struct delayed_refs *d, const struct dref_change *change);
 
+/* A new extent with all its holders in one step; ref and count in @change are not looked at. */
+_must_check_ int dref_queue_new(struct delayed_refs *d, const struct dref_change *change,
+				const struct ref_count *refs, u32 nr);
+
 /* Takes the head of @logical out of the queue; NULL if there is none. dref_head_free() it. */
 struct dref_head *dref_take(struct delayed_refs *d, u64 logical);
 void dref_head_free(struct dref_head *head); /* accepts NULL */

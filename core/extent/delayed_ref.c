@@ -14,6 +14,7 @@
 #include "core/fs.h"
 #include "core/trans/transaction.h"
 #include "disk/base/log.h"
+#include "disk/base/sync_point.h"
 
 #define HASH_MULTIPLIER 0x9E3779B97F4A7C15ULL
 #define BUCKETS_FIRST 64u
@@ -241,10 +242,9 @@ static int queue_new(struct delayed_refs *d, struct dref_shard *s, const struct 
 	return 0;
 }
 
-int dref_queue(struct delayed_refs *d, const struct dref_change *c)
+/* Lock held. */
+static int queue_locked(struct delayed_refs *d, struct dref_shard *s, const struct dref_change *c)
 {
-	struct dref_shard *s = shard_of(d, c->logical);
-	MUTEX_SCOPE(&s->lock);
 	struct dref_head **at = slot_of(s, c->logical);
 	struct dref_head *head = at ? *at : NULL;
 	int r;
@@ -258,6 +258,37 @@ int dref_queue(struct delayed_refs *d, const struct dref_change *c)
 		head_unlink(d, s, at);
 		dref_head_free(head);
 	}
+	return r;
+}
+
+int dref_queue(struct delayed_refs *d, const struct dref_change *c)
+{
+	struct dref_shard *s = shard_of(d, c->logical);
+
+	MUTEX_SCOPE(&s->lock);
+	return queue_locked(d, s, c);
+}
+
+int dref_queue_new(struct delayed_refs *d, const struct dref_change *c,
+		   const struct ref_count *refs, u32 nr)
+{
+	struct dref_shard *s = shard_of(d, c->logical);
+	struct dref_change one = *c;
+	int r = 0;
+
+	mutex_lock(&s->lock);
+	for (u32 i = 0; r == 0 && i < nr; i++) {
+		one.create = i == 0;
+		one.ref = &refs[i].ref;
+		one.count = (int)refs[i].count;
+		r = queue_locked(d, s, &one);
+		if (!GUARD(refs_at_once)) {
+			mutex_unlock(&s->lock);
+			SP("rl.ref", .bytenr = c->logical);
+			mutex_lock(&s->lock);
+		}
+	}
+	mutex_unlock(&s->lock);
 	return r;
 }
 
@@ -381,16 +412,19 @@ struct dref_sum dref_queue_peek(struct delayed_refs *d, u64 logical, const struc
 
 /* The interface of delayed_ref.h */
 
-static int queue_logged(struct trans *trans, const struct dref_change *c)
+static int refused(const struct dref_change *c, int r)
 {
-	int r = dref_queue(trans->fs->drefs, c);
-
 	if (r == -EUCLEAN)
 		log_fault("delayed ref of extent %llu: %s contradicts what is queued, length %llu, "
 			  "level %u",
 			  (unsigned long long)c->logical, c->create ? "creation" : "change",
 			  (unsigned long long)c->len, c->level);
 	return r;
+}
+
+static int queue_logged(struct trans *trans, const struct dref_change *c)
+{
+	return refused(c, dref_queue(trans->fs->drefs, c));
 }
 
 int dref_add(struct trans *trans, u64 logical, u64 len, u8 level, bool is_data,
@@ -419,6 +453,19 @@ int dref_add_new(struct trans *trans, u64 logical, u64 len, u8 level, u64 extent
 						  .first_key = first_key,
 						  .ref = ref,
 						  .count = 1});
+}
+
+int dref_add_new_shared(struct trans *trans, u64 logical, u64 len, const struct ref_count *refs,
+			u32 nr)
+{
+	const struct dref_change c = {.logical = logical,
+				      .len = len,
+				      .is_data = true,
+				      .flags_set = BTRFS_EXTENT_FLAG_DATA};
+	int r = dref_queue_new(trans->fs->drefs, &c, refs, nr);
+
+	SP("rl.ref", .bytenr = logical);
+	return refused(&c, r);
 }
 
 int dref_add_moved_node(struct trans *trans, u64 logical, u8 level, u64 extent_flags,

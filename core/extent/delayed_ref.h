@@ -80,7 +80,12 @@ _must_check_ int dref_add(struct trans *trans, u64 logical, u64 len, u8 level, b
 _must_check_ int dref_add_new(struct trans *trans, u64 logical, u64 len, u8 level, u64 extent_flags,
 			      const struct ref *ref, const struct key *first_key);
 
-/* The same for a node that moved and kept its generation: the item says that generation, since
+/* A new data extent that several files point to already. All its holders come in one step: nobody
+ * may see it with one holder and take it for his own (data_extent_shared). */
+_must_check_ int dref_add_new_shared(struct trans *trans, u64 logical, u64 len,
+				     const struct ref_count *refs, u32 nr);
+
+/* dref_add_new() for a node that moved and kept its generation: the item says that generation, since
  * scrub wants both to be equal. */
 _must_check_ int dref_add_moved_node(struct trans *trans, u64 logical, u8 level, u64 extent_flags,
 				     const struct ref *ref, const struct key *first_key,
