@@ -17,8 +17,8 @@ def say(line):
 
 
 def report(what, outcome):
-    results, seconds = outcome
-    say(f"{what:24s} {str(results):40s} {seconds:5.0f} s")
+    results, seconds, cpu = outcome
+    say(f"{what:24s} {str(results):36s} {seconds:5.0f} s ({cpu:.0f} s of CPU)")
     for name, words in results.failed:
         say(f"--- {name} failed:\n{words}\n---")
     return results
@@ -90,7 +90,7 @@ def main():
         return 0
     known = {p.name for p in parts.PARTS} | set(parts.FORMS)
     how = run_chosen if known.issuperset(args.names) else run_named
-    total, seconds = parts.timed(how, args.names, ["--full"] if args.full else [])
+    total, seconds, _ = parts.timed(how, args.names, ["--full"] if args.full else [])
     for name, reason in total.skipped:
         say(f"skipped: {name}: {reason}")
     for name, _ in total.failed:

@@ -2,8 +2,10 @@
 repeated by hand; every command's output lies in build-test/logs."""
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 
@@ -41,13 +43,23 @@ def run(name, argv, env=None):
     with open(path, "w+b") as log:
         process = subprocess.Popen(argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=SOURCE,
                                    env={**os.environ, **SANITIZERS, **(env or {})}, start_new_session=True)
-        try:
-            code = process.wait(PART_SECONDS)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, 15)
-            code = f"none after {PART_SECONDS} s"
+        code = wait(process)
     with open(path, errors="replace") as log:
         return code, log.read()
+
+
+cpu_seconds = threading.local()
+
+
+def wait(process):
+    """The exit code, or words; what the command and its children computed is added to cpu_seconds.total."""
+    late = threading.Timer(PART_SECONDS, os.killpg, (process.pid, signal.SIGTERM))
+    late.start()
+    _, status, usage = os.wait4(process.pid, 0)
+    late.cancel()
+    process.returncode = os.waitstatus_to_exitcode(status)
+    cpu_seconds.total = getattr(cpu_seconds, "total", 0) + usage.ru_utime + usage.ru_stime
+    return process.returncode
 
 
 # ---- builds ----
@@ -132,5 +144,7 @@ PARTS = [
 
 
 def timed(function, *args):
-    start = time.monotonic()
-    return function(*args), time.monotonic() - start
+    """What it returns, the seconds it took, and the seconds that its commands computed."""
+    start, cpu_seconds.total = time.monotonic(), 0
+    value = function(*args)
+    return value, time.monotonic() - start, cpu_seconds.total
