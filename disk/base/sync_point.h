@@ -52,7 +52,7 @@ struct sync_keys {
 	X(cluster_check)                                                                           \
 	X(bad_source)                                                                              \
 	X(epoch)                                                                                   \
-	X(ro_undo)                                                                               \
+	X(ro_undo)                                                                                 \
 	X(refs_at_once)
 
 enum sync_guard {
