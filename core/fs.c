@@ -176,35 +176,82 @@ static struct root **global_root(struct fs *fs, const struct global_tree *tree)
 	return (struct root **)(void *)((char *)fs + tree->member);
 }
 
+static int load_global_tree(struct fs *fs, const struct global_tree *tree, struct reason *why)
+{
+	int r = root_load(fs, tree->id, global_root(fs, tree));
+
+	if (r >= 0 || (r == -ENOENT && tree->optional))
+		return 0;
+	if (!(fs->opt.rescue & RESCUE_BAD_ROOTS)) {
+		reason_set(why, "cannot read the %s tree: %s", tree->name, strerror(-r));
+		return r;
+	}
+	log_info("rescue: going on without the %s tree: %s", tree->name, strerror(-r));
+	if (tree->id == BTRFS_CSUM_TREE_OBJECTID)
+		fs->opt.rescue |= RESCUE_DATA_CSUMS;
+	return 0;
+}
+
 static int load_global_trees(struct fs *fs, struct reason *why)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(global_trees); i++) {
-		const struct global_tree *tree = &global_trees[i];
-		int r = root_load(fs, tree->id, global_root(fs, tree));
+		int r = load_global_tree(fs, &global_trees[i], why);
 
-		if (r == -ENOENT && tree->optional)
-			continue;
-		if (r < 0) {
-			reason_set(why, "cannot read the %s tree: %s", tree->name, strerror(-r));
+		if (r < 0)
 			return r;
-		}
 	}
 	/* building and clearing begin with what there was; reading needs neither */
 	if (!free_space_tree_valid(fs) || fs->opt.clear_cache)
 		fs->fst_stale = TAKE(fs->fst_root);
-	if (!fs->block_group_root) {
+	if (!fs->block_group_root && fs->extent_root) {
 		fs->block_group_root = fs->extent_root;
 		atomic_fetch_add(&fs->extent_root->refs, 1);
 	}
 	return 0;
 }
 
-static int load_trees(struct fs *fs, struct reason *why)
+static int load_roots(struct fs *fs, struct reason *why)
 {
 	int r = load_super_roots(fs, why);
 
-	if (r == 0)
-		r = load_global_trees(fs, why);
+	return r < 0 ? r : load_global_trees(fs, why);
+}
+
+static void put_root(struct root **root)
+{
+	root_put(TAKE(*root));
+}
+
+static void drop_roots(struct fs *fs)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(global_trees); i++)
+		put_root(global_root(fs, &global_trees[i]));
+	put_root(&fs->fst_stale);
+	put_root(&fs->tree_root);
+	put_root(&fs->chunk_root);
+}
+
+/* Rescue: what the superblock remembers of the commits before, the newest first. */
+static int load_backup_roots(struct fs *fs, struct reason *why)
+{
+	u64 below = get_le64(&fs->super.generation);
+	int r = -EIO;
+
+	while (r < 0 && super_use_backup(fs, &below)) {
+		drop_roots(fs);
+		log_info("rescue: trying the root tree of generation %llu",
+			 (unsigned long long)below);
+		r = load_roots(fs, why);
+	}
+	return r;
+}
+
+static int load_trees(struct fs *fs, struct reason *why)
+{
+	int r = load_roots(fs, why);
+
+	if (r < 0 && fs->opt.rescue & RESCUE_BACKUP_ROOT)
+		r = load_backup_roots(fs, why);
 	if (r == 0)
 		r = super_check_trees(fs, why);
 	if (r == 0)
@@ -254,10 +301,17 @@ static int open_volume(struct fs *fs, struct reason *why)
 		.no_excl = fs->opt.no_excl,
 		.claim_wait_ms = fs->opt.claim_wait_ms,
 	};
-	int r = volume_open(&vopt, &fs->vol, why);
+	int r;
 
+	if (fs->opt.rescue && !fs->readonly) {
+		reason_set(why, "rescue= needs -o ro");
+		return -EINVAL;
+	}
+	r = volume_open(&vopt, &fs->vol, why);
 	if (r < 0)
 		return r;
+	if (fs->opt.rescue & RESCUE_NODE_CSUMS)
+		volume_ignore_node_csums(fs->vol);
 	take_super(fs);
 	fs->backup_slot = next_backup_slot(&fs->super);
 	return super_check_features(fs, why);
@@ -277,13 +331,9 @@ static void destroy(struct fs *fs)
 	trans_mgr_destroy(fs);
 	space_destroy(fs);
 	root_put(fs->top_root);
-	root_put(fs->fst_stale);
 	if (fs->roots)
 		root_table_destroy(fs);
-	for (size_t i = 0; i < ARRAY_SIZE(global_trees); i++)
-		root_put(*global_root(fs, &global_trees[i]));
-	root_put(fs->tree_root);
-	root_put(fs->chunk_root);
+	drop_roots(fs);
 	delayed_refs_destroy(fs->drefs);
 	node_cache_free(fs->cache);
 	epochs_destroy(fs->epochs);

@@ -26,6 +26,15 @@ struct file_flusher;
 struct plain_cache;
 struct work_pool;
 
+/* What a read-only rescue mount does without (the kernel's `rescue=`). */
+enum rescue {
+	RESCUE_BACKUP_ROOT = 1, /* an older root tree if the newest cannot be read */
+	RESCUE_BAD_ROOTS = 2,   /* global trees that cannot be read */
+	RESCUE_DATA_CSUMS = 4,  /* checksums of file data */
+	RESCUE_NODE_CSUMS = 8,  /* checksums of nodes; their content is checked all the same */
+	RESCUE_SUPER_FLAGS = 16 /* superblock flags of conversions that were never finished */
+};
+
 struct fs_options {
 	const char *source;
 	const char *const *devices; /* the file system's other devices */
@@ -40,6 +49,7 @@ struct fs_options {
 	bool nodatasum;
 	bool nologreplay;
 	bool noatime;        /* FUSE updates no atimes; kept for showing */
+	unsigned rescue;     /* enum rescue; read-only mounts */
 	unsigned commit_s;   /* 0: 30 */
 	bool space_cache_v2; /* build a free-space tree if there is none */
 	bool clear_cache;    /* drop what there is of tree and cache; the tree is built anew */

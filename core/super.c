@@ -60,6 +60,35 @@ static const char *unsupported(u64 flags, const struct feature *table, size_t co
 	return flags ? "unknown" : NULL;
 }
 
+/* What btrfstune sets while it works, and clears when it is done. */
+static const struct feature super_flags[] = {
+	{ BTRFS_HEADER_FLAG_WRITTEN, "written", true },
+	{ BTRFS_HEADER_FLAG_RELOC, "relocated", true },
+	{ BTRFS_SUPER_FLAG_ERROR, "error", true },
+	{ BTRFS_SUPER_FLAG_SEEDING, "seed device", false },
+	{ BTRFS_SUPER_FLAG_METADUMP, "metadata dump", true },
+	{ BTRFS_SUPER_FLAG_METADUMP_V2, "metadata dump", true },
+	{ BTRFS_SUPER_FLAG_CHANGING_FSID, "an unfinished change of the file system id", false },
+	/* every node has the metadata uuid already: only the superblocks were left to be written */
+	{ BTRFS_SUPER_FLAG_CHANGING_FSID_V2, "an unfinished change of the metadata uuid", true },
+	{ SUPER_FLAG_CHANGING_BG_TREE, "an unfinished conversion to a block-group tree", false },
+	{ SUPER_FLAG_CHANGING_DATA_CSUM, "an unfinished change of data checksums", false },
+	{ SUPER_FLAG_CHANGING_META_CSUM, "an unfinished change of metadata checksums", false },
+};
+
+static int check_super_flags(struct fs *fs, struct reason *why)
+{
+	u64 bit;
+	const char *name = unsupported(get_le64(&fs->super.flags), super_flags,
+				       ARRAY_SIZE(super_flags), &bit);
+
+	if (!name || (fs->opt.rescue & RESCUE_SUPER_FLAGS && bit != BTRFS_SUPER_FLAG_SEEDING))
+		return 0;
+	reason_set(why, "superblock: %s is not supported (flag 0x%llx)", name,
+		   (unsigned long long)bit);
+	return -EOPNOTSUPP;
+}
+
 static int check_incompat(struct fs *fs, struct reason *why)
 {
 	u64 bit;
@@ -100,7 +129,6 @@ static int check_log(struct fs *fs, struct reason *why)
 
 int super_check_features(struct fs *fs, struct reason *why)
 {
-	const struct btrfs_super_block *sb = &fs->super;
 	int r;
 
 	if (csum_size(fs->csum_type) == 0) {
@@ -110,11 +138,9 @@ int super_check_features(struct fs *fs, struct reason *why)
 			   fs->csum_type);
 		return -EOPNOTSUPP;
 	}
-	if (get_le64(&sb->flags) & BTRFS_SUPER_FLAG_SEEDING) {
-		reason_set(why, "a seed device is not supported");
-		return -EOPNOTSUPP;
-	}
-	r = check_incompat(fs, why);
+	r = check_super_flags(fs, why);
+	if (r == 0)
+		r = check_incompat(fs, why);
 	if (r == 0)
 		r = check_compat_ro(fs, why);
 	if (r == 0)
@@ -193,6 +219,31 @@ int super_check_trees(struct fs *fs, struct reason *why)
 	return check_replace(fs, why);
 }
 
+bool super_use_backup(struct fs *fs, u64 *below)
+{
+	struct btrfs_super_block *sb = &fs->super;
+	const struct btrfs_root_backup *best = NULL;
+
+	for (unsigned i = 0; i < SUPER_BACKUP_ROOTS; i++) {
+		const struct btrfs_root_backup *b = &sb->super_roots[i];
+		u64 generation = get_le64(&b->tree_root_gen);
+
+		if (generation && generation < *below &&
+		    (!best || generation > get_le64(&best->tree_root_gen)))
+			best = b;
+	}
+	if (!best)
+		return false;
+	*below = get_le64(&best->tree_root_gen);
+	sb->generation = best->tree_root_gen;
+	sb->root = best->tree_root;
+	sb->root_level = best->tree_root_level;
+	sb->chunk_root = best->chunk_root;
+	sb->chunk_root_generation = best->chunk_root_gen;
+	sb->chunk_root_level = best->chunk_root_level;
+	return sb->root_level < NODE_LEVEL_MAX && sb->chunk_root_level < NODE_LEVEL_MAX;
+}
+
 static void backup_tree(void *bytenr, void *generation, u8 *level, const struct root *root)
 {
 	put_le64(bytenr, root->node->logical);
@@ -229,6 +280,7 @@ void super_prepare(struct fs *fs, u64 transid)
 	struct btrfs_super_block *sb = &fs->super;
 
 	put_le64(&sb->generation, transid);
+	put_le64(&sb->flags, get_le64(&sb->flags) & ~BTRFS_SUPER_FLAG_CHANGING_FSID_V2);
 	put_le64(&sb->root, fs->tree_root->node->logical);
 	sb->root_level = fs->tree_root->node->level;
 	put_le64(&sb->chunk_root, fs->chunk_root->node->logical);

@@ -15,6 +15,10 @@ _must_check_ int super_check_features(struct fs *fs, struct reason *why);
 /* The same for what only the trees show: quota tree, relocation trees, replace. */
 _must_check_ int super_check_trees(struct fs *fs, struct reason *why);
 
+/* Rescue: puts the roots of the newest backup older than *@below into fs->super; *@below becomes its
+ * generation. False: there is none. */
+bool super_use_backup(struct fs *fs, u64 *below);
+
 /* Fills roots, generation and the next backup slot of fs->super for the transaction @transid.
  * Settle is over: roots do not change any more. */
 void super_prepare(struct fs *fs, u64 transid);

@@ -181,6 +181,57 @@ static int apply_degraded(struct options *o, const struct option *opt, const cha
 	return 0;
 }
 
+static const struct {
+	const char *name;
+	unsigned flags;
+	bool nologreplay;
+} rescues[] = {
+	{"usebackuproot", RESCUE_BACKUP_ROOT},
+	{"nologreplay", 0, true},
+	{"ignorebadroots", RESCUE_BAD_ROOTS},
+	{"ibadroots", RESCUE_BAD_ROOTS},
+	{"ignoredatacsums", RESCUE_DATA_CSUMS},
+	{"idatacsums", RESCUE_DATA_CSUMS},
+	{"ignoremetacsums", RESCUE_NODE_CSUMS},
+	{"imetacsums", RESCUE_NODE_CSUMS},
+	{"ignoresuperflags", RESCUE_SUPER_FLAGS},
+	{"isuperflags", RESCUE_SUPER_FLAGS},
+	{"all", ~0u, true},
+};
+
+static int apply_rescue_word(struct options *o, const char *word, size_t len)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(rescues); i++) {
+		if (strlen(rescues[i].name) != len || strncmp(rescues[i].name, word, len))
+			continue;
+		o->fs.rescue |= rescues[i].flags;
+		o->fs.nologreplay |= rescues[i].nologreplay;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+/* As the kernel: words between colons. */
+static int apply_rescue(struct options *o, const struct option *opt, const char *value)
+{
+	int err = 0;
+
+	for (;; value++) {
+		size_t len = strcspn(value, ":");
+
+		err = apply_rescue_word(o, value, len);
+		value += len;
+		if (err || !*value)
+			return err;
+	}
+}
+
+static int apply_usebackuproot(struct options *o, const struct option *opt, const char *value)
+{
+	o->fs.rescue |= RESCUE_BACKUP_ROOT;
+	return 0;
+}
+
 static int apply_allow_other(struct options *o, const struct option *opt, const char *value)
 {
 	o->allow_other = true;
@@ -245,6 +296,9 @@ static const struct option option_table[] = {
 	{"datasum", apply_datasum},
 	{"commit", apply_commit, true},
 	{"nologreplay", apply_nologreplay},
+	{"norecovery", apply_nologreplay},
+	{"rescue", apply_rescue, true},
+	{"usebackuproot", apply_usebackuproot},
 	{"space_cache", apply_space_cache, true},
 	{"clear_cache", apply_clear_cache},
 	{"skip_balance", apply_skip_balance},
@@ -261,10 +315,9 @@ static const char *const known_names[] = {
 	"check_int",	"compress",	 "compress-force",
 	"discard",	 "nodiscard",	 "enospc_debug", "noenospc_debug",
 	"fatal_errors", "flushoncommit", "noflushoncommit", "fragment", "inode_cache",
-	"norecovery",	"max_inline",	 "metadata_ratio", "recovery",	"rescue",
-	"nospace_cache", "ssd",	"nossd",
+	"max_inline",	 "metadata_ratio", "nospace_cache", "ssd",	"nossd",
 	"ssd_spread",	"nossd_spread",	 "thread_pool",	 "treelog",	"notreelog",
-	"usebackuproot", "user_subvol_rm_allowed", "ref_verify", "ref_tracker", "strictatime",
+	"user_subvol_rm_allowed", "ref_verify", "ref_tracker", "strictatime",
 	"lazytime",	"sync",		 "dirsync",	 "mand",	"iversion",
 	"bind",		 "loop",	 "offset",	"sizelimit",
 	"allow_root",

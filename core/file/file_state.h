@@ -29,6 +29,7 @@ struct file_state {
 	u64 truncate_pos;  /* extents behind it are gone already */
 	int writeback_error; /* told to the next fsync */
 
+	_Atomic bool fault_told; /* that it cannot be read is in the log */
 	_Atomic u64 meta_transid; /* last transaction that something of the file needs */
 
 	/* flusher's mutex */

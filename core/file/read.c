@@ -53,7 +53,7 @@ static int read_piece(struct extent_read *rd, u64 logical, u64 len, u8 *buf)
 	u64 sectors = len / fs->sectorsize;
 	int have, r;
 
-	if (file_nodatasum(rd->inode))
+	if (file_nodatasum(rd->inode) || fs->opt.rescue & RESCUE_DATA_CSUMS)
 		return volume_read_data(fs->vol, logical, len, NULL, NULL, buf, extent_still_mapped, rd);
 	memset(present, 0, sectors);
 	have = csum_lookup(fs, logical, len, csums, present);
@@ -285,6 +285,16 @@ static int read_range(struct inode *inode, struct file_state *st, u64 off, u64 l
 	return read_bounced(inode, st, off + direct, len - direct, buf + direct);
 }
 
+/* Names the file, once: whoever rescues wants to know which ones are not whole. */
+static void tell_fault(const struct inode *inode, struct file_state *st, u64 off, u32 len, int err)
+{
+	if (atomic_exchange(&st->fault_told, true))
+		return;
+	log_fault("root %llu inode %llu: cannot be read whole: %s at %llu + %u",
+		  (unsigned long long)inode->root->id, (unsigned long long)inode->ino,
+		  strerror(-err), (unsigned long long)off, len);
+}
+
 int file_read(struct inode *inode, u64 off, u32 len, void *buf, u32 flags)
 {
 	struct file_state *st = file_state_get(inode);
@@ -302,5 +312,7 @@ int file_read(struct inode *inode, u64 off, u32 len, void *buf, u32 flags)
 	if (off >= size)
 		return 0;
 	r = read_range(inode, st, off, MIN(len, size - off), len, buf);
+	if (r == -EIO || r == -EUCLEAN)
+		tell_fault(inode, st, off, len, r);
 	return r < 0 ? r : (int)MIN(len, size - off);
 }

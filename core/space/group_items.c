@@ -36,8 +36,11 @@ static int load_item(struct block_group *bg, struct reason *why)
 {
 	struct btrfs_block_group_item item;
 	struct key key = group_key(bg);
-	int r = tree_lookup(bg->fs->block_group_root, &key, &item, sizeof(item));
+	int r;
 
+	if (bg->fs->opt.rescue & RESCUE_BAD_ROOTS)
+		return 0; /* reading needs no numbers of space */
+	r = tree_lookup(bg->fs->block_group_root, &key, &item, sizeof(item));
 	if (r == -ENOENT)
 		return item_refused(why, bg, "the chunk has no block group item");
 	if (r < 0)

@@ -72,6 +72,8 @@ static int search_again(struct path *path, const struct key *key, u8 lowest)
 int tree_find_level(struct root *root, const struct key *key, u8 level, struct path *path)
 {
 	path_release(path);
+	if (!root) /* a rescue mount goes without this tree */
+		return -EIO;
 	path->root = root;
 	path->want = *key;
 	return search_again(path, key, level);

@@ -22,8 +22,8 @@ struct check_env {
 	const u8 *fsid; /* of nodes (metadata_uuid if that feature is set); NULL = not checked */
 };
 
-/* The superblock copy that was read at @offset. Unknown feature bits pass: they are the mount's
- * decision. */
+/* The superblock copy that was read at @offset. Unknown flags and feature bits pass: they are
+ * the mount's decision. */
 _must_check_ int check_super(const struct btrfs_super_block *sb, u64 offset, struct reason *why);
 
 /* Header, order, layout and every item of one node (not its checksum). @node has env->nodesize

@@ -7,11 +7,6 @@
 #include "disk/codec/csum.h"
 #include "disk/format/check.h"
 
-/* The rest marks conversions that were never finished (btrfstune), or is unknown. */
-#define SUPER_FLAGS_KNOWN                                                                          \
-	(BTRFS_HEADER_FLAG_WRITTEN | BTRFS_HEADER_FLAG_RELOC | BTRFS_SUPER_FLAG_ERROR |            \
-	 BTRFS_SUPER_FLAG_SEEDING | BTRFS_SUPER_FLAG_METADUMP | BTRFS_SUPER_FLAG_METADUMP_V2)
-
 static int super_bad(struct reason *why, const char *what, u64 got, const char *wanted)
 {
 	reason_set(why, "superblock: bad %s: got %llu, wanted %s", what, (unsigned long long)got,
@@ -112,8 +107,6 @@ int check_super(const struct btrfs_super_block *sb, u64 offset, struct reason *w
 		return err;
 	if (get_le64(&sb->bytenr) != offset)
 		return super_bad(why, "own address", get_le64(&sb->bytenr), "where it was read");
-	if (get_le64(&sb->flags) & ~SUPER_FLAGS_KNOWN)
-		return super_bad(why, "flags", get_le64(&sb->flags), "known ones only");
 	err = check_super_sizes(sb, why);
 	if (!err)
 		err = check_super_roots(sb, why);

@@ -18,6 +18,11 @@ const struct btrfs_super_block *volume_super(const struct volume *vol)
 	return &vol->super;
 }
 
+void volume_ignore_node_csums(struct volume *vol)
+{
+	vol->ignore_node_csums = true;
+}
+
 const char *volume_source(const struct volume *vol)
 {
 	return vol->members[0]->dev->path;

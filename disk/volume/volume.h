@@ -42,6 +42,9 @@ _must_check_ int volume_open_device(struct device *dev, bool readonly, struct vo
 				    struct reason *why);
 void volume_close(struct volume *vol); /* accepts NULL; does not flush */
 
+/* Rescue mounts: nodes are believed without their checksums; the checkers still look at them. */
+void volume_ignore_node_csums(struct volume *vol);
+
 /* As read at open; never changes. */
 const struct btrfs_super_block *volume_super(const struct volume *vol);
 const char *volume_source(const struct volume *vol);

@@ -16,6 +16,7 @@
 struct volume {
 	bool readonly;
 	bool degraded;                  /* missing devices were allowed */
+	bool ignore_node_csums;         /* rescue */
 	struct btrfs_super_block super; /* as read at open */
 	u32 nodesize, sectorsize, csum_size;
 	u16 csum_type;

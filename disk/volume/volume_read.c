@@ -233,7 +233,7 @@ static int judge_node(const struct hunt *h, struct reason *why, enum device_erro
 	int err;
 
 	csum_block(h->vol->csum_type, h->buf, h->len, csum);
-	if (memcmp(csum, h->buf, h->vol->csum_size)) {
+	if (memcmp(csum, h->buf, h->vol->csum_size) && !h->vol->ignore_node_csums) {
 		stat_add(&h->vol->stats.csum_errors);
 		reason_set(why, "node: checksum does not match");
 		return -EIO;
