@@ -51,7 +51,7 @@ struct session {
 	struct session_params p;
 	struct fuse_session *se;
 	struct thread *threads;
-	unsigned started;
+	_Atomic unsigned started; /* threads from the first on that have an id */
 	_Atomic bool stop;
 	_Atomic bool destroying;
 	_Atomic u64 init_unique;
@@ -211,7 +211,7 @@ static void request_note(struct session *s, const struct fuse_in_header *h, size
 
 static bool others_busy(struct session *s, const struct thread *self)
 {
-	for (unsigned i = 0; i < s->started; i++)
+	for (unsigned i = 0; i < s->p.threads; i++)
 		if (&s->threads[i] != self && atomic_load(&s->threads[i].busy))
 			return true;
 	return false;
@@ -324,6 +324,9 @@ static void wake(int sig)
 static int thread_start(struct session *s, struct thread *t)
 {
 	t->s = s;
+	mutex_lock(&s->lock);
+	s->running++;
+	mutex_unlock(&s->lock);
 	t->receive = mmap(NULL, PAGE + RECEIVE_BYTES + REPLY_BUF_BYTES, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (t->receive == MAP_FAILED) {
@@ -331,9 +334,6 @@ static int thread_start(struct session *s, struct thread *t)
 		return -ENOMEM;
 	}
 	t->reply = t->receive + PAGE + RECEIVE_BYTES;
-	mutex_lock(&s->lock);
-	s->running++;
-	mutex_unlock(&s->lock);
 	return -pthread_create(&t->id, NULL, thread_main, t);
 }
 
@@ -369,10 +369,11 @@ int session_start(struct session *s)
 	int err = 0;
 
 	sigaction(WAKE_SIGNAL, &sa, NULL);
-	while (!err && s->started < s->p.threads)
-		err = thread_start(s, &s->threads[s->started++]);
+	for (unsigned i = 0; !err && i < s->p.threads; i++) {
+		err = thread_start(s, &s->threads[i]);
+		s->started += !err;
+	}
 	if (err) {
-		s->started--;
 		s->running--;
 		session_stop(s);
 		return err;
