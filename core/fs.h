@@ -47,6 +47,9 @@ struct fs_options {
 	u64 subvolid;        /* 0: not given */
 	bool nodatacow;
 	bool nodatasum;
+	bool compress, compress_force;
+	u8 compress_type;    /* enum compress_type; none: zlib where files ask for it */
+	int compress_level;  /* 0: default */
 	bool nologreplay;
 	bool noatime;        /* FUSE updates no atimes; kept for showing */
 	unsigned rescue;     /* enum rescue; read-only mounts */
@@ -80,6 +83,7 @@ struct fs {
 	/* Changed in settle and exclusive sections only. */
 	struct btrfs_super_block super;
 	unsigned backup_slot;
+	_Atomic u64 incompat_used; /* features that came into use: set any time, stored by commits */
 	bool uuid_tree_follows; /* uuid_tree_generation was equal to generation at mount */
 
 	_Atomic int error;      /* first negative errno that aborted; 0 while healthy */

@@ -286,6 +286,8 @@ void super_prepare(struct fs *fs, u64 transid)
 	put_le64(&sb->chunk_root, fs->chunk_root->node->logical);
 	sb->chunk_root_level = fs->chunk_root->node->level;
 	put_le64(&sb->chunk_root_generation, fs->chunk_root->node->generation);
+	put_le64(&sb->incompat_flags,
+		 get_le64(&sb->incompat_flags) | atomic_load(&fs->incompat_used));
 	put_le64(&sb->log_root, 0);
 	sb->log_root_level = 0;
 	/* else the kernel would walk all subvolumes to rebuild the uuid tree */

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <sys/mount.h>
 
+#include "disk/codec/compress.h"
+
 #define DEFAULT_THREADS 8
 #define MAX_THREADS 256
 #define MIN_CACHE_BYTES MIB(4)
@@ -98,6 +100,27 @@ static int apply_subvolid(struct options *o, const struct option *opt, const cha
 static int apply_nodatacow(struct options *o, const struct option *opt, const char *value)
 {
 	o->fs.nodatacow = o->fs.nodatasum = true;
+	o->fs.compress = o->fs.compress_force = false;
+	return 0;
+}
+
+static int apply_no_compress(struct options *o)
+{
+	o->fs.compress = o->fs.compress_force = false;
+	o->fs.compress_type = COMPRESS_NONE;
+	return 0;
+}
+
+static int apply_compress(struct options *o, const struct option *opt, const char *value)
+{
+	value = value ? value : "zlib";
+	if (!strcmp(value, "no") || !strcmp(value, "none"))
+		return apply_no_compress(o);
+	if (compress_parse(value, &o->fs.compress_type, &o->fs.compress_level))
+		return -EINVAL;
+	o->fs.nodatacow = o->fs.nodatasum = false;
+	o->fs.compress = true;
+	o->fs.compress_force = !strcmp(opt->name, "compress-force");
 	return 0;
 }
 
@@ -294,6 +317,8 @@ static const struct option option_table[] = {
 	{"datacow", apply_datacow},
 	{"nodatasum", apply_nodatasum},
 	{"datasum", apply_datasum},
+	{"compress", apply_compress, .takes_value = true},
+	{"compress-force", apply_compress, .takes_value = true},
 	{"commit", apply_commit, true},
 	{"nologreplay", apply_nologreplay},
 	{"norecovery", apply_nologreplay},
@@ -312,8 +337,7 @@ static const struct option option_table[] = {
 /* The kernel's (Linux 6.18), mount(8)'s and FUSE's that we may grow. */
 static const char *const known_names[] = {
 	"noacl",	"autodefrag",	 "noautodefrag", "barrier",	"nobarrier",
-	"check_int",	"compress",	 "compress-force",
-	"discard",	 "nodiscard",	 "enospc_debug", "noenospc_debug",
+	"check_int",	"discard",	 "nodiscard",	 "enospc_debug", "noenospc_debug",
 	"fatal_errors", "flushoncommit", "noflushoncommit", "fragment", "inode_cache",
 	"max_inline",	 "metadata_ratio", "nospace_cache", "ssd",	"nossd",
 	"ssd_spread",	"nossd_spread",	 "thread_pool",	 "treelog",	"notreelog",

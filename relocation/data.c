@@ -21,6 +21,7 @@
 #include "core/tree/search.h"
 #include "disk/base/log.h"
 #include "disk/base/sync_point.h"
+#include "disk/codec/compress.h"
 #include "relocation/extent_batch.h"
 #include "relocation/graph.h"
 
@@ -35,7 +36,9 @@ static int leaves_in_tree(struct graph *g, struct root *root, const struct moved
 			  const struct ref *ref, u64 *found)
 {
 	u64 first = (s64)ref->offset < 0 ? 0 : ref->offset;
-	u64 end = ref->offset + e->len; /* both may have wrapped below zero */
+	/* both may have wrapped below zero; a compressed extent covers more of a file than it has
+	 * bytes, but never more than this */
+	u64 end = ref->offset + MAX(e->len, (u64)COMPRESS_MAX);
 	struct key key = file_extent_key(ref->ino, first);
 	_cleanup_path_ struct path path = {};
 	int r = tree_search_next(root, &key, &path);

@@ -189,7 +189,7 @@ static bool continues(const struct file_mapping *a, const struct file_mapping *b
 	return a->type == b->type && a->disk_bytenr && a->disk_bytenr == b->disk_bytenr &&
 	       a->disk_bytes == b->disk_bytes && a->ram_bytes == b->ram_bytes &&
 	       mapping_end(a) == b->off && a->extent_off + a->len == b->extent_off &&
-	       !a->compression && !b->compression && !a->other_encoding && !b->other_encoding;
+	       a->compression == b->compression && !a->other_encoding && !b->other_encoding;
 }
 
 static int append_item(struct trans *trans, struct inode *inode, const struct file_mapping *m)
@@ -221,7 +221,8 @@ int file_extent_append(struct trans *trans, struct inode *inode, const struct fi
 	return r < 0 ? failed(trans, r, "growing a file extent") : r;
 }
 
-int file_extent_insert_inline(struct trans *trans, struct inode *inode, const void *data, u32 len)
+int file_extent_insert_inline(struct trans *trans, struct inode *inode, const void *data, u32 len,
+			      u8 compression, u32 ram_bytes)
 {
 	struct btrfs_file_extent_item head = {0};
 	struct key key = file_extent_key(inode->ino, 0);
@@ -230,14 +231,15 @@ int file_extent_insert_inline(struct trans *trans, struct inode *inode, const vo
 
 	if (item) {
 		put_le64(&head.generation, trans->transid);
-		put_le64(&head.ram_bytes, len);
+		put_le64(&head.ram_bytes, ram_bytes);
+		head.compression = compression;
 		head.type = BTRFS_FILE_EXTENT_INLINE;
 		memcpy(item, &head, INLINE_HEADER);
 		memcpy(item + INLINE_HEADER, data, len);
 		r = tree_insert(trans, inode->root, &key, item, (u32)INLINE_HEADER + len);
 	}
 	if (r == 0)
-		r = nbytes_add(trans, inode, len);
+		r = nbytes_add(trans, inode, ram_bytes);
 	return r < 0 ? failed(trans, r, "adding an inline extent") : 0;
 }
 

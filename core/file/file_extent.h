@@ -109,9 +109,11 @@ _must_check_ int file_extent_insert(struct trans *trans, struct inode *inode,
 _must_check_ int file_extent_append(struct trans *trans, struct inode *inode,
 				    const struct file_mapping *m);
 
-/* An uncompressed inline extent; counts nbytes. */
+/* An inline extent of @len bytes as they are stored, which stand for @ram_bytes of the file; counts
+ * nbytes. */
 _must_check_ int file_extent_insert_inline(struct trans *trans, struct inode *inode,
-					   const void *data, u32 len);
+					   const void *data, u32 len, u8 compression,
+					   u32 ram_bytes);
 
 /*
  * Removes what lies at or beyond @size from the end of the file backwards, @budget items at most.

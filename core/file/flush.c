@@ -18,10 +18,6 @@
 #include "disk/base/sync_point.h"
 
 #define RUN_BYTES MIB(16)
-#define INLINE_MAX 2048
-#define INLINE_ITEMS 3
-/* Leaf header, item header and the inline extent's own, of the room that a leaf has. */
-#define INLINE_OVERHEAD (101 + 25 + 21)
 
 static void flush_begin(struct file_state *st)
 {
@@ -48,60 +44,6 @@ static bool find_run(struct file_state *st, u64 pos, u64 limit, u64 *start, u64 
 		return false;
 	*end = MIN(*end, *start + RUN_BYTES);
 	return true;
-}
-
-/* May what the file maps now be replaced by one inline extent? Only its first sector may be
- * mapped, and not to preallocated space. */
-static int inline_fits_mapping(struct inode *inode)
-{
-	struct file_mapping m[3];
-	int n = file_extent_lookup_range(inode->root, inode->ino, 0, UINT64_MAX, m, 3);
-
-	if (n < 0)
-		return n;
-	if (m[0].type == MAPPING_PREALLOC)
-		return 0;
-	if (n == 1)
-		return m[0].implied || mapping_end(&m[0]) <= inode->fs->sectorsize;
-	return n == 2 && mapping_end(&m[0]) <= inode->fs->sectorsize && m[1].implied;
-}
-
-/* 1: the dirty run is the whole file and is to be stored inline. */
-static int wants_inline(const struct write_run *run, u64 size)
-{
-	struct fs *fs = run->inode->fs;
-	u64 max = MIN((u64)INLINE_MAX, (u64)fs->nodesize - INLINE_OVERHEAD);
-
-	if (run->start || run->end != fs->sectorsize || !size || size > max ||
-	    size >= fs->sectorsize)
-		return 0;
-	if (file_wants_no_inline(run->inode))
-		return 0;
-	return inline_fits_mapping(run->inode);
-}
-
-static int write_inline(struct write_run *run, u64 size)
-{
-	_cleanup_trans_ struct trans trans = {};
-	u64 end;
-	int r = write_run_join(run, INLINE_ITEMS, &trans);
-
-	if (r < 0)
-		return r;
-	r = file_extent_drop(&trans, run->inode, 0, run->end, 2, &end);
-	if (r == 0)
-		r = file_extent_insert_inline(&trans, run->inode, run->iov[0].iov_base, (u32)size);
-	if (r < 0)
-		return r;
-	r = write_run_arrived(run, &trans, run->start, run->end);
-	if (r < 0) {
-		trans_abort(&trans, r, "updating a written inode");
-		return r;
-	}
-	run->pos = run->end;
-	space_release_data(run->inode->fs, run->promised);
-	run->promised = 0;
-	return 0;
 }
 
 static void give_up(struct write_run *run, int err)
@@ -131,16 +73,14 @@ static int flush_run(struct inode *inode, struct file_state *st, u64 start, u64 
 	mutex_lock(&st->lock);
 	run.iov_count = dirty_map_iov(&st->map, start, end, iov, RUN_IOV_MAX);
 	mutex_unlock(&st->lock);
-	r = wants_inline(&run, size);
-	if (r > 0)
-		r = write_inline(&run, size);
-	else if (r == 0)
+	r = write_inline(&run, size);
+	if (r == 0)
 		r = write_run(&run);
 	if (r < 0) {
 		space_release_data(inode->fs, run.promised);
 		give_up(&run, r);
 	}
-	return r;
+	return MIN(r, 0);
 }
 
 /* Somebody writes back, and nobody waits for him: only with the guard fsync_inflight off. */

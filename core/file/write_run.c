@@ -26,9 +26,9 @@
 /* Pieces dropped, the new one, its checksums, the inode. */
 #define COW_ITEMS (DROP_BATCH + 4)
 
-/* The vectors of @len bytes from byte @skip of the run's memory on. */
-static int slice(const struct write_run *run, u64 skip, u64 len, struct iovec *out)
+int write_run_slice(const struct write_run *run, u64 start, u64 end, struct iovec *out)
 {
+	u64 skip = start - run->start, len = end - start;
 	int n = 0;
 
 	for (int i = 0; i < run->iov_count && len; i++) {
@@ -49,7 +49,7 @@ static int slice(const struct write_run *run, u64 skip, u64 len, struct iovec *o
 static int write_slice(const struct write_run *run, u64 start, u64 end, u64 logical)
 {
 	struct iovec iov[RUN_IOV_MAX];
-	int n = slice(run, start - run->start, end - start, iov);
+	int n = write_run_slice(run, start, end, iov);
 
 	return volume_write(run->inode->fs->vol, logical, iov, n);
 }
@@ -128,13 +128,6 @@ int write_run_arrived(struct write_run *run, struct trans *trans, u64 start, u64
 	return 0;
 }
 
-struct new_extent {
-	u64 start, end; /* in the file */
-	struct data_alloc at;
-	u8 *csums;      /* NULL: none wanted */
-	bool referenced;
-};
-
 /* Reference and item for [start, end) of the new extent; the rest of it follows or has come. */
 static int extent_map_part(struct write_run *run, struct trans *trans, struct new_extent *e,
 			   u64 start, u64 end)
@@ -143,8 +136,9 @@ static int extent_map_part(struct write_run *run, struct trans *trans, struct ne
 	struct file_mapping m = {
 		.type = MAPPING_REG, .off = start, .len = end - start,
 		.disk_bytenr = e->at.logical, .disk_bytes = e->at.len,
-		.extent_off = start - e->start, .ram_bytes = e->at.len,
-		.generation = trans->transid,
+		.extent_off = start - e->start,
+		.ram_bytes = e->compression ? e->end - e->start : e->at.len,
+		.generation = trans->transid, .compression = e->compression,
 	};
 	int r = 0;
 
@@ -192,6 +186,27 @@ static int extent_join(struct write_run *run, struct new_extent *e)
 	return r;
 }
 
+int new_extent_map(struct write_run *run, struct new_extent *e)
+{
+	SP("wr.cow_item", RUN_KEYS(run, e->start, e->end, e->at.logical, e->at.bg->logical));
+	while (run->pos < e->end) {
+		int r = extent_join(run, e);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+void new_extent_put(struct fs *fs, struct new_extent *e)
+{
+	buffer_put(TAKE(e->csums));
+	if (!e->at.bg)
+		return;
+	space_data_alloc_undo(fs, e->at.logical, e->at.len);
+	block_group_reservation_put(TAKE(e->at.bg));
+}
+
 static int extent_write(struct write_run *run, struct new_extent *e)
 {
 	struct inode *inode = run->inode;
@@ -209,17 +224,10 @@ static int extent_write(struct write_run *run, struct new_extent *e)
 		return r;
 	if (!GUARD(inflight_drain))
 		block_group_reservation_put(TAKE(e->at.bg));
-	SP("wr.cow_item", RUN_KEYS(run, e->start, e->end, e->at.logical, group));
-	while (run->pos < e->end) {
-		r = extent_join(run, e);
-		if (r < 0)
-			return r;
-	}
-	return 0;
+	return new_extent_map(run, e);
 }
 
-/* A new extent for at most @len bytes from run->pos on. */
-static int write_cow(struct write_run *run, u64 len)
+int write_cow(struct write_run *run, u64 len)
 {
 	struct fs *fs = run->inode->fs;
 	struct new_extent e = {.start = run->pos};
@@ -238,11 +246,7 @@ static int write_cow(struct write_run *run, u64 len)
 	run->promised -= e.at.len;
 	e.end = e.start + e.at.len;
 	r = extent_write(run, &e);
-	buffer_put(e.csums);
-	if (e.at.bg) { /* never referenced */
-		space_data_alloc_undo(fs, e.at.logical, e.at.len);
-		block_group_reservation_put(e.at.bg);
-	}
+	new_extent_put(fs, &e);
 	if (run->promise_later) {
 		space_release_data(fs, run->promised);
 		run->promised = 0;
@@ -250,13 +254,22 @@ static int write_cow(struct write_run *run, u64 len)
 	return r;
 }
 
+/* New extents, compressed if that is wanted and pays. Direct writes are not. */
+static int write_new(struct write_run *run)
+{
+	int r = run->dirty ? write_compressed(run) : 0;
+
+	return r ? MIN(r, 0) : write_cow(run, run->end - run->pos);
+}
+
 static int write_next(struct write_run *run)
 {
 	u64 cow = run->end - run->pos;
 	s64 n = 0;
 
-	if (file_maybe_in_place(run->inode))
-		n = write_in_place(run, &cow);
+	if (!file_maybe_in_place(run->inode))
+		return write_new(run);
+	n = write_in_place(run, &cow);
 	if (n <= 0)
 		return n < 0 ? (int)n : write_cow(run, cow);
 	run->pos += (u64)n;

@@ -12,6 +12,7 @@
 #include <sys/uio.h>
 
 #include "core/file/file_state.h"
+#include "core/space/space.h"
 
 #define RUN_IOV_MAX 272
 
@@ -41,6 +42,36 @@ _must_check_ s64 write_in_place(struct write_run *run, u64 *ret_cow);
 /* Puts [start, end) of the run's memory on the device at @logical. */
 _must_check_ int write_run_io(const struct write_run *run, u64 start, u64 end, u64 logical,
 			      u64 group);
+
+/* A new extent on its way into the file. */
+struct new_extent {
+	u64 start, end;       /* in the file */
+	struct data_alloc at; /* on the device; its reservation is held until the first reference */
+	u8 *csums;            /* from the buffer pool; NULL: none wanted */
+	u8 compression;
+	bool referenced;
+};
+
+/* The content is at e->at: maps it, from run->pos (== e->start at first) to e->end, in as many joins
+ * as it takes. */
+_must_check_ int new_extent_map(struct write_run *run, struct new_extent *e);
+
+/* Frees what it holds; space that nothing refers to is free again. */
+void new_extent_put(struct fs *fs, struct new_extent *e);
+
+/* A new plain extent for at most @len bytes from run->pos on, which moves behind it. */
+_must_check_ int write_cow(struct write_run *run, u64 len);
+
+/* write_compressed.c: as write_cow(), compressed where it pays: 1; 0 if nothing of this file is to
+ * be compressed. <0. */
+_must_check_ int write_compressed(struct write_run *run);
+
+/* write_inline.c: 1 if the run, all of a file of @size bytes, went into the tree; 0 if that does not
+ * suit it. <0. */
+_must_check_ int write_inline(struct write_run *run, u64 size);
+
+/* The memory of [start, end) of the run: number of vectors, at most RUN_IOV_MAX. */
+int write_run_slice(const struct write_run *run, u64 start, u64 end, struct iovec *out);
 
 /* Checksums of those bytes, or NULL (no memory). From the buffer pool. */
 u8 *write_run_csums(const struct write_run *run, u64 start, u64 end);

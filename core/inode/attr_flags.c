@@ -3,6 +3,7 @@
 #include <linux/fs.h>
 
 #include "core/inode/attr.h"
+#include "core/inode/compression.h"
 #include "core/inode/inode_flags.h"
 #include "core/inode/inode_item.h"
 #include "core/trans/transaction.h"
@@ -22,6 +23,8 @@ static const struct {
 	{ FS_NOCOMP_FL, 0, BTRFS_INODE_NOCOMPRESS },
 	{ FS_COMPR_FL, 0, BTRFS_INODE_COMPRESS },
 };
+
+#define BOTH_COMPR (FS_COMPR_FL | FS_NOCOMP_FL)
 
 static u64 flags_of(struct inode *inode)
 {
@@ -61,7 +64,9 @@ static int refuse_flags(u32 fs, u32 before)
 		return -EOPNOTSUPP;
 	if ((fs & FS_COMPR_FL) && (fs & (FS_NOCOW_FL | FS_NOCOMP_FL)))
 		return -EINVAL;
-	return (fs & ~before) & FS_COMPR_FL ? -EOPNOTSUPP : 0;
+	if ((before & FS_NOCOW_FL) && (fs & BOTH_COMPR))
+		return -EINVAL;
+	return (fs & FS_NOCOW_FL) && (before & BOTH_COMPR) ? -EINVAL : 0;
 }
 
 /* NOCOW: for directories as asked; for files only while they are empty, since written data would
@@ -98,15 +103,33 @@ static u64 new_flags(const struct inode *inode, const struct inode_attr *a, u32 
 	       nocow_flags(inode, a, asked);
 }
 
-/* inode->lock held for writing. */
-static int set_locked(struct inode *inode, u32 fs)
+/* chattr's c is the property with a default value; without c there is none. */
+static int prepare_property(struct inode *inode, u32 fs, struct compression_change *ret)
 {
+	const char *value = fs & FS_COMPR_FL ? compression_default(inode->fs) : NULL;
+	int r = compression_prepare(inode, value, value ? (u32)strlen(value) : 0, 0, ret);
+
+	return r == -ENODATA ? 0 : r;
+}
+
+/* inode->lock held for writing. */
+static int set_locked(struct inode *inode, u32 fs, bool with_property)
+{
+	_cleanup_compression_ struct compression_change c = {};
 	_cleanup_trans_ struct trans trans = {};
 	struct inode_attr a;
-	int r = trans_join(inode->fs, 1, &trans);
+	int r = with_property ? prepare_property(inode, fs, &c) : 0;
 
+	if (r == 0)
+		r = trans_join(inode->fs, 3, &trans);
 	if (r < 0)
 		return r;
+	if (with_property)
+		r = compression_apply(&trans, inode, &c);
+	if (r < 0) {
+		trans_abort(&trans, r, "the compression property");
+		return r;
+	}
 	inode_attr_copy(inode, &a);
 	mutex_lock(&inode->attr_lock);
 	inode->a.flags = new_flags(inode, &a, fs);
@@ -116,7 +139,7 @@ static int set_locked(struct inode *inode, u32 fs)
 	return inode_update(&trans, inode);
 }
 
-int attr_set_flags(struct inode *inode, u32 fs_flags)
+static int set_flags(struct inode *inode, u32 fs_flags, bool with_property)
 {
 	int r = inode_check_rw(inode);
 
@@ -125,7 +148,13 @@ int attr_set_flags(struct inode *inode, u32 fs_flags)
 	WRLOCK_SCOPE(&inode->lock);
 	if (r == 0)
 		r = refuse_flags(fs_flags, attr_get_flags(inode));
-	return r < 0 ? r : set_locked(inode, fs_flags);
+	with_property = with_property && (inode_is_reg(inode) || inode_is_dir(inode));
+	return r < 0 ? r : set_locked(inode, fs_flags, with_property);
+}
+
+int attr_set_flags(struct inode *inode, u32 fs_flags)
+{
+	return set_flags(inode, fs_flags, true);
 }
 
 int attr_set_xflags(struct inode *inode, u32 xflags)
@@ -140,5 +169,5 @@ int attr_set_xflags(struct inode *inode, u32 xflags)
 			fs |= table[i].fs;
 		xflags &= ~table[i].xflag;
 	}
-	return xflags ? -EOPNOTSUPP : attr_set_flags(inode, fs);
+	return xflags ? -EOPNOTSUPP : set_flags(inode, fs, false);
 }

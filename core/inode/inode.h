@@ -88,6 +88,10 @@ struct inode {
 	_Atomic bool no_access_acl;
 	_Atomic bool no_default_acl;
 
+	/* What the compression property says: 0 not looked up yet, else its type + 1. Changed with
+	 * inode->lock held for writing. */
+	_Atomic u8 compression_known;
+
 	struct file_state *_Atomic file; /* F's; created on demand, freed by file_state_free() */
 };
 

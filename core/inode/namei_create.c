@@ -14,7 +14,7 @@
 #include "core/tree/item.h"
 #include "disk/base/sync_point.h"
 
-#define CREATE_ITEMS 8u
+#define CREATE_ITEMS 9u
 
 static u32 inline_symlink_bytes(u32 len)
 {
@@ -65,7 +65,7 @@ int namei_readlink(struct inode *inode, char *buf, u32 *len)
 	return 0;
 }
 
-/* Compression is inherited as a flag only; NODATACOW goes with NODATASUM on files. */
+/* NODATACOW goes with NODATASUM on files. */
 static u64 inherited_flags(const struct fs *fs, u64 dir_flags, u32 mode)
 {
 	u64 flags = dir_flags & (BTRFS_INODE_NODATACOW | BTRFS_INODE_NOCOMPRESS);
@@ -123,6 +123,10 @@ int creation_prepare(struct inode *dir, u32 mode, dev_t rdev, const struct cred 
 	if (r < 0)
 		return r;
 	inode->a = new_attr(dir, c->acl.mode, rdev, cred);
+	r = compression_inherit(dir, ino, mode, inode->a.flags, &c->compression);
+	if (r < 0)
+		return r;
+	inode->a.flags = compression_flags(inode->a.flags, &c->compression);
 	inode->type = mode & S_IFMT;
 	inode->a.size = inode->a.nbytes = c->target_len;
 	inode->dir_index_next = S_ISDIR(mode) ? 2 : 0;
@@ -144,6 +148,8 @@ int creation_insert(struct trans *trans, struct creation *c)
 		r = xattr_put_apply(trans, inode->root, &c->acl.access);
 	if (r == 0)
 		r = xattr_put_apply(trans, inode->root, &c->acl.deflt);
+	if (r == 0 && c->compression.put.set)
+		r = compression_apply(trans, inode, &c->compression);
 	if (r == 0 && c->target)
 		r = symlink_insert(trans, inode, c->target, c->target_len);
 	return r;
@@ -159,6 +165,7 @@ void creation_free(struct creation *c)
 {
 	inode_free(c->inode);
 	acl_inherited_free(&c->acl);
+	compression_change_free(&c->compression);
 }
 
 static int create_joined(struct trans *trans, struct inode *dir, struct name name,

@@ -5,6 +5,7 @@
 
 #include "core/inode/dir_entry.h"
 #include "core/inode/acl_store.h"
+#include "core/inode/compression.h"
 #include "core/inode/namei.h"
 
 /* May names in @dir change? Directory, alive, not a stub, not immutable, writable; and is @name
@@ -41,18 +42,19 @@ _must_check_ int namei_check_empty(struct inode *dir);
 struct creation {
 	struct inode *inode;
 	struct acl_inherited acl;
+	struct compression_change compression;
 	u64 index;
 	const char *target; /* symlinks */
 	u32 target_len;
 };
 
 /* Items that inserting one takes, its name aside. */
-#define CREATION_ITEMS 4u
+#define CREATION_ITEMS 5u
 
 /* Number, struct and inheritance from @dir, whose lock is held. May read; not joined. */
 _must_check_ int creation_prepare(struct inode *dir, u32 mode, dev_t rdev, const struct cred *cred,
 				  struct creation *c);
-/* Joined: item, ACLs, symlink target. No name yet. */
+/* Joined: item, ACLs, compression, symlink target. No name yet. */
 _must_check_ int creation_insert(struct trans *trans, struct creation *c);
 /* It has been inserted: others may find it. The caller gets the reference. */
 struct inode *creation_publish(struct creation *c);

@@ -8,6 +8,7 @@
 
 #include "core/fs.h"
 #include "core/inode/acl_store.h"
+#include "core/inode/compression.h"
 #include "core/inode/inode_flags.h"
 #include "core/inode/inode_item.h"
 #include "core/trans/transaction.h"
@@ -67,10 +68,23 @@ int xattr_list(struct inode *inode, char *buf, u32 size)
 	return xattr_item_list(inode->root, inode->ino, buf, size);
 }
 
+/* Names of properties: values mean something, and change more than the xattr. */
+static bool is_property(struct name name)
+{
+	return has_prefix(name, "btrfs.");
+}
+
+static int check_property(struct inode *inode, struct name name)
+{
+	if (inode->ino & INODE_STUB_BIT)
+		return -ENODATA;
+	return name_equal(name, name_of(COMPRESSION_NAME)) ? 0 : -EINVAL;
+}
+
 static int check_change(struct inode *inode, struct name name)
 {
 	struct inode_attr a;
-	int r = check_name(inode, name);
+	int r = is_property(name) ? check_property(inode, name) : check_name(inode, name);
 
 	if (r == 0)
 		r = inode_check_rw(inode);
@@ -153,6 +167,9 @@ int xattr_set(struct inode *inode, struct name name, const void *value, u32 size
 	r = check_change(inode, name);
 	if (r < 0)
 		return r == -ENODATA ? -EPERM : r;
+	if (is_property(name))
+		return compression_set(inode, value ? value : "", size,
+				       flags & (XATTR_CREATE | XATTR_REPLACE));
 	if (!acl)
 		return set_plain(inode, name, value ? value : "", size,
 				 flags & (XATTR_CREATE | XATTR_REPLACE));
@@ -168,6 +185,8 @@ int xattr_remove(struct inode *inode, struct name name)
 
 	WRLOCK_SCOPE(&inode->lock);
 	r = check_change(inode, name);
+	if (r == 0 && is_property(name))
+		return compression_set(inode, NULL, 0, 0);
 	if (r == 0)
 		r = set_plain(inode, name, NULL, 0, 0);
 	return r == -ENODATA && acl_absent_flag(inode, name) ? 0 : r; /* no ACL is no ACL */

@@ -2,7 +2,7 @@
 /* xattr.h - extended attributes, POSIX ACLs among them.
  *
  * Names come with their prefix. user., trusted., security. and system.posix_acl_access/default are
- * kept; btrfs. properties are read but not written. They take inode->lock; not joined.
+ * kept; btrfs.compression is a property (compression.h). They take inode->lock; not joined.
  */
 #ifndef CORE_INODE_XATTR_H
 #define CORE_INODE_XATTR_H

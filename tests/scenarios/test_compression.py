@@ -1,10 +1,11 @@
 """Compressed files: the kernel's are read, ours are read by the kernel, and who compresses what is decided alike."""
 import os
 import random
+import re
 
 import pytest
 
-from harness import files, image as images, treeview
+from harness import dump, files, image as images, treeview
 from harness.kernel import KernelMount
 from harness.shell import run
 
@@ -69,3 +70,39 @@ def test_kernels_files_are_read(subject, scratch, kind):
     images.judge(image)
     with KernelMount(image, "ro") as mnt:
         treeview.assert_same(want, treeview.look(mnt), ("ours", "kernel"))
+
+
+def compressed_extents(image, tree=5):
+    """How many file extents each compression has, inline ones apart: {"zlib": n, "inline zlib": n, "none": n ...}."""
+    found = {}
+    for (_, kind, _), lines in dump.items(image, tree):
+        if kind == "EXTENT_DATA":
+            words = " ".join(lines)
+            name = re.search(r"compression \d+ \((\w+)\)|extent compression \d+ \((\w+)\)", words)
+            name = (name.group(1) or name.group(2)) if name else "none"
+            name = ("inline " if "(inline)" in words else "") + name
+            found[name] = found.get(name, 0) + 1
+    return found
+
+
+@pytest.mark.parametrize("option", ["compress-force=zlib:9", "compress-force=lzo", "compress-force=zstd:-15", "compress=zstd"])
+def test_ours_are_read_by_the_kernel(subject, scratch, option):
+    image = images.make(os.path.join(scratch, "img"), 256)
+    kind = re.search(r"=(\w+)", option).group(1)
+    m = subject.mount(image, option)
+    populate(m.path, 2)
+    want = treeview.look(m.path)
+    m.umount()
+    found = compressed_extents(image)
+    assert found.get(kind, 0) > 60 and found.get(f"inline {kind}", 0) > 5, found
+    bits = int(images.super_field(image, "incompat_flags"), 16)
+    assert bits >> 3 & 3 == {"zlib": 0, "lzo": 1, "zstd": 2}[kind]
+    images.judge(image)
+    with KernelMount(image) as mnt:
+        treeview.assert_same(want, treeview.look(mnt), ("ours", "kernel"))
+        for name in ("text9", "mix11", "zero10"):
+            files.write(f"{mnt}/{name}", b"z" * 10_001, 3333)
+        want = treeview.look(mnt)
+    m = subject.mount(image, option)
+    treeview.assert_same(treeview.look(m.path), want, ("ours", "kernel"))
+    m.umount()

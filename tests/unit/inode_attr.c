@@ -45,7 +45,7 @@ static void xattrs(void **state)
 	assert_int_equal(set(f, "user.empty", NULL, 0, 0), 0);
 	assert_int_equal(set(f, "user.big", big, 16000, 0), 0);
 	assert_int_equal(set(f, "user.toobig", big, 16300, 0), -ENOSPC);
-	assert_int_equal(set(f, "btrfs.compression", "zlib", 4, 0), -EOPNOTSUPP);
+	assert_int_equal(set(f, "btrfs.compression", "lz4", 3, 0), -EINVAL);
 	assert_int_equal(set(f, "user.", "x", 1, 0), -EOPNOTSUPP);
 	inode_put(f);
 	image_reopen(img);
@@ -113,7 +113,10 @@ static void flags_are_inherited(void **state)
 	assert_int_equal(attrs(sub).mode, S_IFDIR | 02755);
 	assert_int_equal(attr_set_flags(f, 0), 0);
 	assert_int_equal(attrs(f).flags, 0);
-	assert_int_equal(attr_set_flags(f, FS_COMPR_FL), -EOPNOTSUPP);
+	assert_int_equal(attr_set_flags(f, FS_COMPR_FL), 0);
+	assert_int_equal(attr_get_flags(f), FS_COMPR_FL);
+	assert_int_equal(attr_set_flags(f, FS_COMPR_FL | FS_NOCOMP_FL), -EINVAL);
+	assert_int_equal(attr_set_flags(f, 0), 0);
 	assert_int_equal(attr_set_xflags(f, FS_XFLAG_NOATIME), 0);
 	assert_int_equal(attr_get_flags(f), FS_NOATIME_FL);
 	assert_int_equal(attr_set_flags(d, FS_IMMUTABLE_FL), 0);
