@@ -36,8 +36,14 @@ def random_offset(rng, far=True):
 
 
 def random_data(rng, size):
-    """Mostly noise; sometimes zeros, which must not become holes."""
-    return bytes(size) if rng.random() < 0.05 else rng.randbytes(size)
+    """Noise, or words that compress well; sometimes zeros, which must not become holes."""
+    kind = rng.random()
+    if kind < 0.05:
+        return bytes(size)
+    if kind < 0.6:
+        return rng.randbytes(size)
+    word = rng.randbytes(40)
+    return b"".join(word + b"%d" % i for i in range(size // 40 + 1))[:size]
 
 
 class Target:

@@ -7,6 +7,7 @@ from . import starts
 from .campaign import Campaign, Plan
 
 OPTIONS = ("", "commit=1", "cache_size=32M", "threads=2", "commit=1,cache_size=8M,threads=3", "noatime")
+COMPRESSIONS = ("zstd", "lzo", "zlib:9")
 
 
 def start_image(image_cache, scratch, seed):
@@ -21,13 +22,20 @@ def plan_of(seed, **kw):
 
 def pytest_generate_tests(metafunc):
     full = metafunc.config.getoption("--full")
-    for name, first, short, long in (("seed", 0, 3, 20), ("kill_seed", 1000, 3, 20), ("sanitized_seed", 2000, 2, 6)):
+    for name, first, short, long in (("seed", 0, 3, 20), ("kill_seed", 1000, 3, 20), ("sanitized_seed", 2000, 2, 6),
+                                     ("compressed_seed", 3000, 3, 21)):
         if name in metafunc.fixturenames:
             metafunc.parametrize(name, range(first, first + (long if full else short)))
 
 
 def test_same_as_the_kernel(subject, image_cache, scratch, seed):
     Campaign(subject, start_image(image_cache, scratch, seed), plan_of(seed)).run()
+
+
+def test_compressed(subject, image_cache, scratch, compressed_seed):
+    """Everything that is written is compressed, too."""
+    plan = Plan(compressed_seed, options=f"compress-force={COMPRESSIONS[compressed_seed % 3]}")
+    Campaign(subject, start_image(image_cache, scratch, compressed_seed), plan).run()
 
 
 @pytest.mark.fuse_only
