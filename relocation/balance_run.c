@@ -10,6 +10,7 @@
 #include "core/fs.h"
 #include "core/space/block_group.h"
 #include "core/space/space.h"
+#include "core/trans/transaction.h"
 #include "disk/base/lock.h"
 #include "disk/base/log.h"
 #include "disk/volume/volume.h"
@@ -25,7 +26,6 @@ static void chunk_list_free(struct chunk_list *list)
 		chunk_put(list->v[i]);
 	free(list->v);
 }
-#define _cleanup_chunks_ _cleanup_(chunk_list_free)
 
 /* The list takes the reference, also if it fails. */
 static int chunk_list_add(struct chunk_list *list, struct chunk *chunk)
@@ -116,17 +116,38 @@ static int consider(struct fs *fs, struct balance_filters *filters, const struct
 	return move_chunk(fs, chunk, stop, counts);
 }
 
-/* @full gets the chunks for which there was no space. */
+/* What stays where it is. */
+struct leftover {
+	struct chunk_list full; /* no space elsewhere: may be tried again */
+	unsigned unreadable;
+};
+
+static void leftover_free(struct leftover *left)
+{
+	chunk_list_free(&left->full);
+}
+
+/* Notes why a chunk was not moved; a failure that the walk cannot go on after is returned. */
+static int set_aside(struct fs *fs, struct leftover *left, struct chunk *chunk, int r)
+{
+	if (r == -ENOSPC)
+		return chunk_list_add(&left->full, chunk_get(chunk));
+	if (r != -EIO || fs_error(fs) < 0)
+		return r;
+	left->unreadable++;
+	return 0;
+}
+
 static int first_round(struct fs *fs, struct balance_filters *filters, const struct chunk_list *list,
 		       const struct stop_flag *stop, struct balance_counts *counts,
-		       struct chunk_list *full)
+		       struct leftover *left)
 {
 	for (size_t i = list->count; i-- > 0;) {
 		int r = stop_asked(stop) ? -ECANCELED :
 					   consider(fs, filters, list->v[i], stop, counts);
 
-		if (r == -ENOSPC)
-			r = chunk_list_add(full, chunk_get(list->v[i]));
+		if (r < 0)
+			r = set_aside(fs, left, list->v[i], r);
 		if (r < 0)
 			return r;
 	}
@@ -134,21 +155,25 @@ static int first_round(struct fs *fs, struct balance_filters *filters, const str
 }
 
 /* What others left behind when they moved may do now. */
-static int second_round(struct fs *fs, const struct chunk_list *full, const struct stop_flag *stop,
-			struct balance_counts *counts)
+static int second_round(struct fs *fs, const struct stop_flag *stop, struct balance_counts *counts,
+			struct leftover *left)
 {
-	unsigned left = 0;
+	_cleanup_(leftover_free) struct leftover still = {};
 
-	for (size_t i = 0; i < full->count; i++) {
-		int r = stop_asked(stop) ? -ECANCELED : move_chunk(fs, full->v[i], stop, counts);
+	for (size_t i = 0; i < left->full.count; i++) {
+		struct chunk *chunk = left->full.v[i];
+		int r = stop_asked(stop) ? -ECANCELED : move_chunk(fs, chunk, stop, counts);
 
-		if (r < 0 && r != -ENOSPC)
+		if (r < 0)
+			r = set_aside(fs, &still, chunk, r);
+		if (r < 0)
 			return r;
-		left += r == -ENOSPC;
 	}
-	if (left)
-		log_info("balance: no space to move %u block groups", left);
-	return left ? -ENOSPC : 0;
+	if (still.full.count)
+		log_info("balance: no space to move %zu block groups", still.full.count);
+	if (left->unreadable + still.unreadable)
+		return -EIO;
+	return still.full.count ? -ENOSPC : 0;
 }
 
 static const u64 types[] = { BTRFS_BLOCK_GROUP_DATA, BTRFS_BLOCK_GROUP_METADATA,
@@ -177,16 +202,17 @@ static void end_conversions(struct fs *fs, struct balance_filters *filters)
 int balance_run(struct fs *fs, struct balance_filters *filters, const struct stop_flag *stop,
 		struct balance_counts *counts)
 {
-	_cleanup_chunks_ struct chunk_list list = {}, full = {};
+	_cleanup_(leftover_free) struct leftover left = {};
+	_cleanup_(chunk_list_free) struct chunk_list list = {};
 	int r = chunk_list_fill(fs, &list);
 
 	if (r < 0)
 		return r;
 	atomic_store(&counts->expected, count_expected(fs, filters, &list));
 	begin_conversions(fs, filters);
-	r = first_round(fs, filters, &list, stop, counts, &full);
+	r = first_round(fs, filters, &list, stop, counts, &left);
 	if (r == 0)
-		r = second_round(fs, &full, stop, counts);
+		r = second_round(fs, stop, counts, &left);
 	end_conversions(fs, filters);
 	return r;
 }

@@ -14,7 +14,8 @@ struct balance_counts {
 
 /* Moves what passes the filters (whose limits count down), with the profile that they convert to.
  * Out of space for one group does not end it: others may still fit, and then that one is tried once
- * more. -ENOSPC if one was left, -ECANCELED if stopped, else the first fault. */
+ * more. Nor does something unreadable: the rest moves. -ECANCELED if stopped, else the fault that
+ * ended it, -EIO if something was unreadable, -ENOSPC if a group was left for lack of space. */
 _must_check_ int balance_run(struct fs *fs, struct balance_filters *filters,
 			     const struct stop_flag *stop, struct balance_counts *counts);
 

@@ -14,6 +14,7 @@
 #include "disk/volume/volume.h"
 
 #define COPY_BYTES MIB(4)
+#define HOLDERS_SHOWN 4
 
 void extent_batch_init(struct extent_batch *b, struct fs *fs)
 {
@@ -99,6 +100,24 @@ static int place(struct fs *fs, struct moved_extent *e)
 	return r;
 }
 
+/* Says also whose it is, as far as that stands beside the extent. */
+static void report_unreadable(struct fs *fs, const struct moved_extent *e, u64 at, int err)
+{
+	struct ref_list refs = {};
+	int r = extent_refs_list(fs, e->from, &refs);
+
+	log_fault("relocation: extent %llu (%llu bytes) is unreadable at %llu: %s",
+		  (unsigned long long)e->from, (unsigned long long)e->len, (unsigned long long)at,
+		  strerror(-err));
+	for (u32 i = 0; r == 0 && i < MIN(refs.count, (u32)HOLDERS_SHOWN); i++)
+		if (refs.v[i].ref.kind == REF_DATA)
+			log_info("extent %llu belongs to tree %llu inode %llu",
+				 (unsigned long long)e->from,
+				 (unsigned long long)refs.v[i].ref.root,
+				 (unsigned long long)refs.v[i].ref.ino);
+	ref_list_free(&refs);
+}
+
 /* One stretch of an extent; the source is read with its checksums, which then go along. */
 static int copy_stretch(struct fs *fs, struct moved_extent *e, u64 off, u64 len, void *buf)
 {
@@ -109,9 +128,7 @@ static int copy_stretch(struct fs *fs, struct moved_extent *e, u64 off, u64 len,
 				 e->any_csum ? e->present + sector : NULL, buf, NULL, NULL);
 
 	if (r < 0 && GUARD(bad_source)) {
-		log_fault("relocation: extent %llu (%llu bytes) is unreadable at %llu: %s",
-			  (unsigned long long)e->from, (unsigned long long)e->len,
-			  (unsigned long long)(e->from + off), strerror(-r));
+		report_unreadable(fs, e, e->from + off, r);
 		e->state = MOVED_UNREADABLE;
 		return 0;
 	}

@@ -265,26 +265,38 @@ def test_on_a_readonly_mount(subject, image):
     m.umount()
 
 
-def test_writers_while_balancing(subject, image, full):
-    """Two kinds of files, O_DIRECT writers, balances in a loop: no acknowledged block is lost."""
-    from .workload import Writers
+def test_unreadable_extent_in_the_middle(subject, image):
+    """It is named and stays where and as it is, without a new checksum; the rest moves, of its group and of others."""
+    with KernelMount(image) as mnt:
+        for n in range(12):
+            files.write(f"{mnt}/f{n}", os.urandom(8 << 20), sync=True)
+        bad = files.inode(f"{mnt}/f5")
+        good = {n: files.read(f"{mnt}/f{n}") for n in range(12) if n != 5}
+    old = dump.file_extents(image, bad)
+    extent = old[0]
+    with open(image, "r+b") as f:
+        for at in dump.physical(image, extent.disk + 8192):
+            f.seek(at)
+            f.write(os.urandom(4096))
+    groups = {c.logical for c in dump.chunks(image)}
     m = subject.mount(image)
-    writers = Writers(m.path, count=4, file_blocks=1024)
-    writers.prepare()
-    writers.start(seconds=20 if full else 6)
-    balances = 0
-    while writers.running():
-        assert ioctls.balance(m.path, data={}, metadata={}).error == 0
-        balances += 1
-    total, per_second = writers.finish()
-    writers.verify(m.path)
+    result = ioctls.balance(m.path, data={})
+    assert result.error == errno.EIO
+    if not subject.is_kernel:
+        assert re.search(rf"extent {extent.disk} .*unreadable", m.stderr())
+        assert f"inode {bad}" in m.stderr()
+    for n, data in good.items():
+        assert files.read(m.join(f"f{n}")) == data
+    with pytest.raises(OSError):
+        files.read(m.join("f5"))
+    if not subject.is_kernel:
+        m.expected_noise = "unreadable"
     m.umount()
-    images.judge(image)
-    with KernelMount(image, "ro") as mnt:
-        writers.verify(mnt)
-    assert balances >= (5 if full else 2)
-    assert min(per_second) > 0, per_second
-    assert total >= (10_000 if full else 1000), total
+    assert dump.file_extents(image, bad)[0] == old[0]
+    stayed = [c for c in dump.chunks(image) if c.logical in groups and c.type.startswith("DATA")]
+    assert len(stayed) == 1, "only the group of the bad extent is left"
+    used = dump.block_groups(image)[stayed[0].logical][1]
+    assert used <= extent.disk_bytes, "what is readable in that group moved"
 
 
 @pytest.mark.fuse_only
