@@ -14,6 +14,16 @@
 #include "disk/base/lock.h"
 #include "disk/base/log.h"
 #include "disk/volume/volume.h"
+#include "relocation/pace.h"
+
+/* What all steps of a walk share. */
+struct walk {
+	struct fs *fs;
+	struct balance_filters *filters;
+	const struct stop_flag *stop;
+	struct balance_counts *counts;
+	struct pace pace;
+};
 
 struct chunk_list {
 	struct chunk **v; /* ascending */
@@ -93,27 +103,25 @@ static u64 count_expected(struct fs *fs, struct balance_filters *filters,
 	return expected;
 }
 
-static int move_chunk(struct fs *fs, const struct chunk *chunk, const struct stop_flag *stop,
-		      struct balance_counts *counts)
+static int move_chunk(struct walk *w, const struct chunk *chunk)
 {
-	_cleanup_group_ struct block_group *bg = block_group_find(fs, chunk->logical);
-	int r = bg ? group_relocate(fs, bg, stop) : 0;
+	_cleanup_group_ struct block_group *bg = block_group_find(w->fs, chunk->logical);
+	int r = bg ? group_relocate(w->fs, bg, w->stop, &w->pace) : 0;
 
 	if (bg && r == 0)
-		atomic_fetch_add(&counts->completed, 1);
+		atomic_fetch_add(&w->counts->completed, 1);
 	return r;
 }
 
-static int consider(struct fs *fs, struct balance_filters *filters, const struct chunk *chunk,
-		    const struct stop_flag *stop, struct balance_counts *counts)
+static int consider(struct walk *w, const struct chunk *chunk)
 {
-	struct balance_filter *f = balance_filter_for(filters, chunk->type);
+	struct balance_filter *f = balance_filter_for(w->filters, chunk->type);
 
-	atomic_fetch_add(&counts->considered, 1);
-	if (!matches(fs, filters, chunk) || f->limit_max == 0)
+	atomic_fetch_add(&w->counts->considered, 1);
+	if (!matches(w->fs, w->filters, chunk) || f->limit_max == 0)
 		return 0;
 	f->limit_max--;
-	return move_chunk(fs, chunk, stop, counts);
+	return move_chunk(w, chunk);
 }
 
 /* What stays where it is. */
@@ -138,16 +146,13 @@ static int set_aside(struct fs *fs, struct leftover *left, struct chunk *chunk, 
 	return 0;
 }
 
-static int first_round(struct fs *fs, struct balance_filters *filters, const struct chunk_list *list,
-		       const struct stop_flag *stop, struct balance_counts *counts,
-		       struct leftover *left)
+static int first_round(struct walk *w, const struct chunk_list *list, struct leftover *left)
 {
 	for (size_t i = list->count; i-- > 0;) {
-		int r = stop_asked(stop) ? -ECANCELED :
-					   consider(fs, filters, list->v[i], stop, counts);
+		int r = stop_asked(w->stop) ? -ECANCELED : consider(w, list->v[i]);
 
 		if (r < 0)
-			r = set_aside(fs, left, list->v[i], r);
+			r = set_aside(w->fs, left, list->v[i], r);
 		if (r < 0)
 			return r;
 	}
@@ -155,17 +160,16 @@ static int first_round(struct fs *fs, struct balance_filters *filters, const str
 }
 
 /* What others left behind when they moved may do now. */
-static int second_round(struct fs *fs, const struct stop_flag *stop, struct balance_counts *counts,
-			struct leftover *left)
+static int second_round(struct walk *w, struct leftover *left)
 {
 	_cleanup_(leftover_free) struct leftover still = {};
 
 	for (size_t i = 0; i < left->full.count; i++) {
 		struct chunk *chunk = left->full.v[i];
-		int r = stop_asked(stop) ? -ECANCELED : move_chunk(fs, chunk, stop, counts);
+		int r = stop_asked(w->stop) ? -ECANCELED : move_chunk(w, chunk);
 
 		if (r < 0)
-			r = set_aside(fs, &still, chunk, r);
+			r = set_aside(w->fs, &still, chunk, r);
 		if (r < 0)
 			return r;
 	}
@@ -204,15 +208,17 @@ int balance_run(struct fs *fs, struct balance_filters *filters, const struct sto
 {
 	_cleanup_(leftover_free) struct leftover left = {};
 	_cleanup_(chunk_list_free) struct chunk_list list = {};
+	struct walk w = { fs, filters, stop, counts, {} };
 	int r = chunk_list_fill(fs, &list);
 
 	if (r < 0)
 		return r;
+	pace_init(&w.pace);
 	atomic_store(&counts->expected, count_expected(fs, filters, &list));
 	begin_conversions(fs, filters);
-	r = first_round(fs, filters, &list, stop, counts, &left);
+	r = first_round(&w, &list, &left);
 	if (r == 0)
-		r = second_round(fs, stop, counts, &left);
+		r = second_round(&w, &left);
 	end_conversions(fs, filters);
 	return r;
 }

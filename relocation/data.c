@@ -26,7 +26,6 @@
 #include "relocation/graph.h"
 
 #define BATCH_BYTES MIB(32)
-#define BATCH_REFS 2048u
 #define SPARE_NODES 64u /* interior nodes above a batch's leaves */
 
 /* ---- who points to an extent ---- */
@@ -211,10 +210,29 @@ static int build(struct graph *g, struct extent_batch *batch)
 	return r < 0 ? r : graph_close(g);
 }
 
-/* What the switch may make anew: the graph's nodes and, for each extent, checksum leaves. */
+/* Leaves of the checksum tree that the new places may change: each run of addresses is split off at
+ * both ends, and filled in between. */
+static size_t csum_nodes(const struct extent_batch *batch)
+{
+	struct fs *fs = batch->fs;
+	size_t runs = 0;
+	u64 end = 0;
+
+	for (size_t i = 0; i < batch->count; i++) {
+		const struct data_alloc *to = &batch->v[i].to;
+
+		if (!batch->v[i].any_csum)
+			continue;
+		runs += to->logical != end;
+		end = to->logical + to->len;
+	}
+	return 4 * runs + 2 * batch->bytes / fs->sectorsize * fs->csum_size / fs->nodesize;
+}
+
+/* What the switch may make anew. */
 static size_t nodes_needed(const struct graph *g, const struct extent_batch *batch)
 {
-	return g->count + 2 * batch->count;
+	return g->count + csum_nodes(batch);
 }
 
 /* 1: more nodes are needed than were reserved, *nodes says how many; nothing was changed. */
@@ -241,9 +259,9 @@ static int try_switch(struct extent_batch *batch, size_t *nodes)
 	return !fits;
 }
 
-static int switch_batch(struct extent_batch *batch)
+static int switch_batch(struct extent_batch *batch, struct pace *pace)
 {
-	size_t nodes = SPARE_NODES + 3 * batch->count;
+	size_t nodes = SPARE_NODES + csum_nodes(batch);
 	int r = 0;
 
 	/* Guard switch_cas: with it off the references are looked at too early, and not again. */
@@ -252,9 +270,12 @@ static int switch_batch(struct extent_batch *batch)
 	if (r < 0)
 		return r;
 	SP("rl.switch_pre");
-	do
+	do {
+		struct pace_section section = pace_enter(batch->fs);
+
 		r = try_switch(batch, &nodes);
-	while (r == 1);
+		pace_leave(&section, &pace->refs, PACE_REFS_MAX);
+	} while (r == 1);
 	SP("rl.committed");
 	return r;
 }
@@ -264,6 +285,7 @@ static int switch_batch(struct extent_batch *batch)
 /* Collects a batch from @next on; stops the scan when it is full. */
 struct collector {
 	struct extent_batch *batch;
+	u32 refs_max;
 	u64 next;
 	bool mixed;
 };
@@ -276,47 +298,57 @@ static int collect(void *ctx, const struct extent_info *info)
 	if (!(info->flags & BTRFS_EXTENT_FLAG_DATA)) /* mixed groups: metadata_pass() moves it */
 		return c->mixed ? 0 : -EUCLEAN;
 	if (c->batch->count &&
-	    (c->batch->bytes + info->length > BATCH_BYTES || c->batch->refs + info->refs > BATCH_REFS))
+	    (c->batch->bytes + info->length > BATCH_BYTES || c->batch->refs + info->refs > c->refs_max))
 		return 1;
 	r = extent_batch_add(c->batch, info);
 	c->next = info->logical + info->length;
 	return r;
 }
 
-static int move_batch(struct extent_batch *batch, u64 *moved, u64 *stuck)
+static int move_batch(struct extent_batch *batch, const struct stop_flag *stop, struct pace *pace,
+		      u64 *moved, u64 *stuck)
 {
 	int r;
 
 	SP("rl.copy_pre", .bytenr = batch->v[0].from);
-	r = extent_batch_copy(batch);
+	r = extent_batch_copy(batch, stop);
 	SP("rl.copied", .bytenr = batch->v[0].from);
 	SP("rl.flush", .bytenr = batch->v[0].from); /* none of its own: the commit's covers the copies */
 	if (r == 0)
-		r = switch_batch(batch);
+		r = switch_batch(batch, pace);
 	for (size_t i = 0; r == 0 && i < batch->count; i++)
 		++*(batch->v[i].state == MOVED_UNREADABLE ? stuck : moved);
 	return r;
 }
 
-int data_pass(struct fs *fs, struct block_group *bg, const struct stop_flag *stop, u64 *moved,
-	      u64 *stuck)
+/* Moves what begins in @bg from *at on, as much as fits into a batch; 1: there was nothing. */
+static int next_batch(struct block_group *bg, u64 *at, const struct stop_flag *stop,
+		      struct pace *pace, u64 *moved, u64 *stuck)
 {
-	u64 at = bg->logical, end = bg->logical + bg->length;
+	_cleanup_extent_batch_ struct extent_batch batch;
+	struct collector c = { .batch = &batch, .refs_max = pace->refs, .next = *at };
+	int r;
 
-	for (;;) {
-		_cleanup_extent_batch_ struct extent_batch batch;
-		struct collector c = { &batch, at, bg->flags & BTRFS_BLOCK_GROUP_METADATA };
-		int r;
+	c.mixed = bg->flags & BTRFS_BLOCK_GROUP_METADATA;
+	extent_batch_init(&batch, bg->fs);
+	r = extent_scan(bg->fs, *at, bg->logical + bg->length, collect, &c);
+	if (r < 0 || batch.count == 0)
+		return r < 0 ? r : 1;
+	r = move_batch(&batch, stop, pace, moved, stuck);
+	if (r == -ENOSPC && pace_shrink(&pace->refs, batch.count))
+		return 0;
+	*at = c.next;
+	return r;
+}
 
-		extent_batch_init(&batch, fs);
-		if (stop_asked(stop))
-			return -ECANCELED;
-		r = extent_scan(fs, at, end, collect, &c);
-		if (r < 0 || batch.count == 0)
-			return r < 0 ? r : 0;
-		r = move_batch(&batch, moved, stuck);
-		if (r < 0)
-			return r;
-		at = c.next;
-	}
+int data_pass(struct fs *fs, struct block_group *bg, const struct stop_flag *stop,
+	      struct pace *pace, u64 *moved, u64 *stuck)
+{
+	u64 at = bg->logical;
+	int r = 0;
+
+	while (r == 0)
+		r = stop_asked(stop) ? -ECANCELED :
+				       next_batch(bg, &at, stop, pace, moved, stuck);
+	return r < 0 ? r : 0;
 }

@@ -135,7 +135,8 @@ static int copy_stretch(struct fs *fs, struct moved_extent *e, u64 off, u64 len,
 	return volume_write(fs->vol, e->to.logical + off, &iov, 1);
 }
 
-static int copy_extent(struct fs *fs, struct moved_extent *e, void *buf)
+static int copy_extent(struct fs *fs, struct moved_extent *e, const struct stop_flag *stop,
+		       void *buf)
 {
 	int r = read_csums(fs, e);
 
@@ -143,7 +144,8 @@ static int copy_extent(struct fs *fs, struct moved_extent *e, void *buf)
 		r = place(fs, e);
 	e->state = MOVED_COPIED;
 	for (u64 off = 0; r == 0 && e->state == MOVED_COPIED && off < e->len; off += COPY_BYTES) {
-		r = copy_stretch(fs, e, off, MIN(COPY_BYTES, e->len - off), buf);
+		r = stop_asked(stop) ? -ECANCELED :
+				       copy_stretch(fs, e, off, MIN(COPY_BYTES, e->len - off), buf);
 		SP("rl.copy_mid", .bytenr = e->from, .off = off);
 	}
 	if (e->state == MOVED_UNREADABLE)
@@ -151,12 +153,12 @@ static int copy_extent(struct fs *fs, struct moved_extent *e, void *buf)
 	return r;
 }
 
-int extent_batch_copy(struct extent_batch *b)
+int extent_batch_copy(struct extent_batch *b, const struct stop_flag *stop)
 {
 	_cleanup_buffer_ void *buf = buffer_get(COPY_BYTES);
 	int r = buf ? 0 : -ENOMEM;
 
 	for (size_t i = 0; r == 0 && i < b->count; i++)
-		r = copy_extent(b->fs, &b->v[i], buf);
+		r = copy_extent(b->fs, &b->v[i], stop, buf);
 	return r;
 }

@@ -11,6 +11,7 @@
 #include "core/extent/extent_info.h"
 #include "core/space/space.h"
 #include "disk/base/types.h"
+#include "relocation/group.h"
 
 struct fs;
 
@@ -47,7 +48,8 @@ _must_check_ int extent_batch_add(struct extent_batch *b, const struct extent_in
 struct moved_extent *extent_batch_find(struct extent_batch *b, u64 logical);
 
 /* Places, reads (checksums verified) and writes every extent. What is unreadable in every copy
- * becomes MOVED_UNREADABLE, logged by address; the rest goes on. -ENOSPC, -EIO of a write. */
-_must_check_ int extent_batch_copy(struct extent_batch *b);
+ * becomes MOVED_UNREADABLE, logged by address; the rest goes on. -ENOSPC, -ECANCELED, -EIO of a
+ * write. */
+_must_check_ int extent_batch_copy(struct extent_batch *b, const struct stop_flag *stop);
 
 #endif

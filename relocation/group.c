@@ -23,22 +23,23 @@ static bool is_data(const struct block_group *bg)
 }
 
 /* Mixed groups hold both. */
-static int move_out(struct fs *fs, struct block_group *bg, const struct stop_flag *stop, u64 *moved,
-		    u64 *stuck)
+static int move_out(struct fs *fs, struct block_group *bg, const struct stop_flag *stop,
+		    struct pace *pace, u64 *moved, u64 *stuck)
 {
-	int r = is_data(bg) ? data_pass(fs, bg, stop, moved, stuck) : 0;
+	int r = is_data(bg) ? data_pass(fs, bg, stop, pace, moved, stuck) : 0;
 
 	if (r == 0 && bg->flags & ~BTRFS_BLOCK_GROUP_DATA & BTRFS_BLOCK_GROUP_TYPE_MASK)
-		r = metadata_pass(fs, bg, stop, moved);
+		r = metadata_pass(fs, bg, stop, pace, moved);
 	return r;
 }
 
 /* Passes until one finds nothing: what a commit in between put there is moved as well. */
-static int empty_group(struct fs *fs, struct block_group *bg, const struct stop_flag *stop)
+static int empty_group(struct fs *fs, struct block_group *bg, const struct stop_flag *stop,
+		       struct pace *pace)
 {
 	for (int pass = 0; pass < PASSES_MAX; pass++) {
 		u64 moved = 0, stuck = 0;
-		int r = move_out(fs, bg, stop, &moved, &stuck);
+		int r = move_out(fs, bg, stop, pace, &moved, &stuck);
 
 		if (r < 0)
 			return r;
@@ -98,21 +99,23 @@ static int remove_emptied(struct fs *fs, struct block_group *bg)
 	return try_remove(fs, bg);
 }
 
-static int empty_and_remove(struct fs *fs, struct block_group *bg, const struct stop_flag *stop)
+static int empty_and_remove(struct fs *fs, struct block_group *bg, const struct stop_flag *stop,
+		       struct pace *pace)
 {
 	int r = 1;
 
 	for (int round = 0; r == 1 && round < PASSES_MAX; round++) {
 		if (stop_asked(stop))
 			return -ECANCELED;
-		r = empty_group(fs, bg, stop);
+		r = empty_group(fs, bg, stop, pace);
 		if (r == 0)
 			r = remove_emptied(fs, bg);
 	}
 	return r == 1 ? -EBUSY : r;
 }
 
-static int relocate_readonly(struct fs *fs, struct block_group *bg, const struct stop_flag *stop)
+static int relocate_readonly(struct fs *fs, struct block_group *bg, const struct stop_flag *stop,
+		       struct pace *pace)
 {
 	struct trans held = {};
 	int r = GUARD(hold_trans) ? 0 : trans_join(fs, 1, &held);
@@ -125,10 +128,11 @@ static int relocate_readonly(struct fs *fs, struct block_group *bg, const struct
 	SP("rl.drained", .bg = bg->logical);
 	/* from here on the extent tree lists whatever is in the group */
 	r = trans_commit(fs);
-	return r < 0 ? r : empty_and_remove(fs, bg, stop);
+	return r < 0 ? r : empty_and_remove(fs, bg, stop, pace);
 }
 
-int group_relocate(struct fs *fs, struct block_group *bg, const struct stop_flag *stop)
+int group_relocate(struct fs *fs, struct block_group *bg, const struct stop_flag *stop,
+		       struct pace *pace)
 {
 	int r;
 
@@ -140,7 +144,7 @@ int group_relocate(struct fs *fs, struct block_group *bg, const struct stop_flag
 	if (r < 0)
 		return r;
 	SP("rl.ro", .bg = bg->logical);
-	r = relocate_readonly(fs, bg, stop);
+	r = relocate_readonly(fs, bg, stop, pace);
 	if (r < 0 && GUARD(ro_undo))
 		block_group_clear_ro(fs, bg);
 	return r;

@@ -11,6 +11,7 @@
 
 struct fs;
 struct block_group;
+struct pace;
 
 /* Says that the work is to stop; asked between batches and while waiting. */
 struct stop_flag {
@@ -27,6 +28,6 @@ static inline bool stop_asked(const struct stop_flag *stop)
  * batch at a time. On failure what was moved stays moved and the group is writable again.
  * -ECANCELED, -ENOSPC, -EIO (an unreadable extent, logged by address), -EOPNOTSUPP. */
 _must_check_ int group_relocate(struct fs *fs, struct block_group *bg,
-				const struct stop_flag *stop);
+				const struct stop_flag *stop, struct pace *pace);
 
 #endif

@@ -22,8 +22,7 @@
 #include "relocation/data.h"
 #include "relocation/graph.h"
 
-#define BATCH_NODES 512u
-#define BATCH_NODES_MIN 16u
+#define BATCH_NODES PACE_NODES_MAX
 #define SPARE_NODES 64u /* interior nodes above the batch's */
 
 struct node_place {
@@ -35,7 +34,7 @@ struct node_batch {
 	struct fs *fs;
 	struct node_place v[BATCH_NODES];
 	unsigned count;
-	unsigned limit; /* fewer when space is short */
+	unsigned limit;
 	u64 next;
 	bool mixed;
 	/* nodes of unshared trees, found by the graph's builder */
@@ -149,42 +148,57 @@ static int try_move(struct node_batch *b, size_t *nodes)
 	return !fits;
 }
 
-static int move_batch(struct node_batch *b)
+/* So that the section does not wait for the device. Whatever is wrong is found there again. */
+static void warm_cache(struct node_batch *b)
+{
+	for (unsigned i = 0; i < b->count; i++) {
+		struct extent_buffer *eb;
+
+		if (read_node(b->fs, &b->v[i], &eb) == 0)
+			eb_put(eb);
+	}
+}
+
+static int move_batch(struct node_batch *b, struct pace *pace)
 {
 	size_t nodes = SPARE_NODES + b->count;
 	int r;
 
+	warm_cache(b);
 	SP("rl.switch_pre");
-	do
+	do {
+		struct pace_section section = pace_enter(b->fs);
+
 		r = try_move(b, &nodes);
-	while (r == 1);
+		pace_leave(&section, &pace->nodes, PACE_NODES_MAX);
+	} while (r == 1);
 	SP("rl.committed");
 	return r;
 }
 
 /* Collects from *at on and moves that; 1: there was nothing. */
-static int next_batch(struct node_batch *b, u64 *at, u64 end, u64 *moved)
+static int next_batch(struct node_batch *b, u64 *at, u64 end, struct pace *pace, u64 *moved)
 {
 	int r;
 
 	b->count = 0;
+	b->limit = pace->nodes;
 	b->next = *at;
 	r = extent_scan(b->fs, *at, end, collect, b);
 	if (r < 0)
 		return r;
 	if (b->count == 0)
 		return 1;
-	r = move_batch(b);
-	if (r == -ENOSPC && b->limit > BATCH_NODES_MIN) {
-		b->limit /= 2;
+	r = move_batch(b, pace);
+	if (r == -ENOSPC && pace_shrink(&pace->nodes, b->count))
 		return 0;
-	}
 	*at = b->next;
 	*moved += b->count;
 	return r;
 }
 
-int metadata_pass(struct fs *fs, struct block_group *bg, const struct stop_flag *stop, u64 *moved)
+int metadata_pass(struct fs *fs, struct block_group *bg, const struct stop_flag *stop,
+		  struct pace *pace, u64 *moved)
 {
 	_cleanup_free_ struct node_batch *b = calloc(1, sizeof(*b));
 	u64 at = bg->logical;
@@ -194,9 +208,8 @@ int metadata_pass(struct fs *fs, struct block_group *bg, const struct stop_flag 
 		return r;
 	b->fs = fs;
 	b->mixed = bg->flags & BTRFS_BLOCK_GROUP_DATA;
-	b->limit = BATCH_NODES;
 	while (r == 0)
 		r = stop_asked(stop) ? -ECANCELED :
-				       next_batch(b, &at, bg->logical + bg->length, moved);
+				       next_batch(b, &at, bg->logical + bg->length, pace, moved);
 	return r < 0 ? r : 0;
 }

@@ -36,6 +36,7 @@ struct trans_mgr {
 	struct cond tick;    /* for the commit thread alone */
 	struct transaction running;
 	bool blocked; /* a commit or an exclusive section holds joins */
+	u64 join_waits; /* joins that had to wait for one, since mount */
 	bool settling; /* a commit has looked at what changed in memory, and is not durable yet */
 	u64 durable;
 	struct unpin_wait unpins[UNPIN_MAX];

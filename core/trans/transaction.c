@@ -57,6 +57,7 @@ void trans_abort(struct trans *trans, int err, const char *what)
 /* Joins wait here while a commit or an exclusive section runs. */
 static int join_locked(struct trans_mgr *m, struct fs *fs, struct trans *ret)
 {
+	m->join_waits += m->blocked;
 	while (m->blocked && !atomic_load(&fs->error))
 		cond_wait(&m->changed, &m->lock);
 	if (atomic_load(&fs->error))
@@ -274,6 +275,12 @@ void trans_note_dirty(struct fs *fs)
 {
 	MUTEX_SCOPE(&fs->trans->lock);
 	fs->trans->running.dirty = true;
+}
+
+u64 trans_join_waits(struct fs *fs)
+{
+	MUTEX_SCOPE(&fs->trans->lock);
+	return fs->trans->join_waits;
 }
 
 u64 trans_running_id(struct fs *fs)

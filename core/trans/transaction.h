@@ -79,6 +79,9 @@ void trans_mark_root_dirty(struct trans *trans, struct root *root);
  * reference. Once per buffer and transaction (EB_DIRTY tells). */
 void trans_add_dirty(struct trans *trans, struct extent_buffer *eb);
 
+/* How many joins had to wait for a commit or an exclusive section since the mount. */
+u64 trans_join_waits(struct fs *fs);
+
 /* Number of the transaction that runs now / of the last one that is durable. */
 u64 trans_running_id(struct fs *fs);
 u64 trans_durable_id(struct fs *fs);
