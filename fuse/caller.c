@@ -47,13 +47,23 @@ static u64 status_value(pid_t pid, const char *name, int base)
 	return value;
 }
 
-bool caller_has_sys_admin(fuse_req_t req)
+static bool has_capability(fuse_req_t req, int capability)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 
 	/* Uid 0 is ours whatever namespace it is in; an unprivileged daemon may not even look. */
-	return ctx->pid > 0 && (status_value(ctx->pid, "CapEff:", 16) & 1ull << CAP_SYS_ADMIN) &&
+	return ctx->pid > 0 && (status_value(ctx->pid, "CapEff:", 16) & 1ull << capability) &&
 	       (ctx->uid == 0 || same_user_namespace(ctx->pid));
+}
+
+bool caller_has_sys_admin(fuse_req_t req)
+{
+	return has_capability(req, CAP_SYS_ADMIN);
+}
+
+bool caller_keeps_setid(fuse_req_t req)
+{
+	return has_capability(req, CAP_FSETID);
 }
 
 bool caller_is_dying(pid_t pid)

@@ -10,7 +10,10 @@
 /* CAP_SYS_ADMIN in our own user namespace. A caller whom we cannot look at has none. */
 bool caller_has_sys_admin(fuse_req_t req);
 
-/* The same, or the user who mounted. */
+/* The same of CAP_FSETID: set-id bits outlast what they write. */
+bool caller_keeps_setid(fuse_req_t req);
+
+/* CAP_SYS_ADMIN, or the user who mounted. */
 bool caller_may_administrate(fuse_req_t req);
 
 /* Whether a signal is about to end the thread @pid that waits for our answer, as against one that it

@@ -6,9 +6,11 @@
  */
 #include <fcntl.h>
 #include <linux/fuse.h>
+#include <sys/stat.h>
 
 #include "core/file/file.h"
 #include "core/inode/attr.h"
+#include "fuse/caller.h"
 #include "fuse/edge.h"
 #include "fuse/request.h"
 
@@ -132,6 +134,15 @@ void op_fsync(fuse_req_t req, fuse_ino_t node, int datasync, struct fuse_file_in
 	edge_reply(req, file_fsync(edge_handle(fi)->inode, datasync));
 }
 
+/* FALLOCATE and COPY_FILE_RANGE bear no KILLPRIV_V2 flag: look at the caller if there is a bit to lose. */
+static int kill_priv_unflagged(fuse_req_t req, struct inode *inode)
+{
+	struct inode_attr a;
+
+	attr_get(inode, &a);
+	return attr_kill_priv(inode, (a.mode & (S_ISUID | S_ISGID)) && !caller_keeps_setid(req));
+}
+
 void op_fallocate(fuse_req_t req, fuse_ino_t node, int mode, off_t off, off_t len,
 		  struct fuse_file_info *fi)
 {
@@ -139,7 +150,7 @@ void op_fallocate(fuse_req_t req, fuse_ino_t node, int mode, off_t off, off_t le
 	int err = attr_check_write(inode, false);
 
 	if (!err)
-		err = attr_kill_priv(inode, request_now.kill_suidgid);
+		err = kill_priv_unflagged(req, inode);
 	if (!err)
 		err = file_fallocate(inode, mode, (u64)off, (u64)len);
 	edge_reply(req, err);
@@ -161,7 +172,7 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t off, struct fuse_
 			int flags)
 {
 	struct inode *src = edge_handle(from_fi)->inode, *dst = edge_handle(into_fi)->inode;
-	s64 n = attr_kill_priv(dst, true);
+	s64 n = kill_priv_unflagged(req, dst);
 
 	if (n == 0)
 		n = file_copy_range(src, (u64)off, dst, (u64)to, MIN(len, COPY_RANGE_MAX));

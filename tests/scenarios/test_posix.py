@@ -709,3 +709,28 @@ def test_no_acl_can_be_removed(mounted):
     os.mkdir(mounted.join("d"))
     os.removexattr(mounted.join("d"), "system.posix_acl_default")
     os.removexattr(mounted.join("d"), "system.posix_acl_access")
+
+
+def setid_after(path, mode, change, ids=None):
+    """The mode that @change, made by root or by @ids, leaves of a file with @mode."""
+    write(path, b"x" * 8192)
+    os.chmod(path, mode)
+    assert (as_user(ids, change) if ids else change() or 0) == 0
+    return stat.S_IMODE(os.stat(path).st_mode)
+
+
+@pytest.mark.parametrize("change", ("fallocate", "punch", "copy"))
+def test_setid_bits_go_only_with_a_strangers_change(shared_mount, unprivileged, change):
+    """No flag of these requests says who may keep the bits (CAP_FSETID), as one of a write does."""
+    from harness import files
+    path, source = shared_mount.join("f"), shared_mount.join("source")
+    write(source, b"y" * 4096)
+
+    def copy():
+        with open(source, "rb") as src, open(path, "r+b") as dst:
+            os.copy_file_range(src.fileno(), dst.fileno(), 4096)
+    call = {"fallocate": lambda: files.fallocate(path, 0, 16384) or 0,
+            "punch": lambda: files.fallocate(path, 0, 4096, files.PUNCH_HOLE | files.KEEP_SIZE) or 0,
+            "copy": lambda: copy() or 0}[change]
+    assert setid_after(path, 0o6777, call) == 0o6777
+    assert setid_after(path, 0o6777, call, unprivileged) == 0o777
