@@ -79,6 +79,21 @@ static bool matches(struct fs *fs, struct balance_filters *filters, const struct
 					  group_used(bg));
 }
 
+/* What the first look takes is filled last, so that nothing is moved twice. */
+static void set_leaving(struct fs *fs, const struct chunk *chunk, bool leaving)
+{
+	_cleanup_group_ struct block_group *bg = block_group_find(fs, chunk->logical);
+
+	if (bg)
+		block_group_set_leaving(bg, leaving);
+}
+
+static void none_leaving(struct fs *fs, const struct chunk_list *list)
+{
+	for (size_t i = 0; i < list->count; i++)
+		set_leaving(fs, list->v[i], false);
+}
+
 /* A first look: how many will be taken, and which types have fewer than their minimum. */
 static u64 count_expected(struct fs *fs, struct balance_filters *filters,
 			  const struct chunk_list *list)
@@ -95,6 +110,7 @@ static u64 count_expected(struct fs *fs, struct balance_filters *filters,
 		f->limit_max--;
 		for (unsigned t = 0; t < 3; t++)
 			seen[t] += f == of[t];
+		set_leaving(fs, list->v[i], true);
 		expected++;
 	}
 	filters->data.wanted &= seen[0] >= left.data.limit_min;
@@ -220,5 +236,6 @@ int balance_run(struct fs *fs, struct balance_filters *filters, const struct sto
 	if (r == 0)
 		r = second_round(&w, &left);
 	end_conversions(fs, filters);
+	none_leaving(fs, &list);
 	return r;
 }

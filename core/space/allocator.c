@@ -4,6 +4,7 @@
  * Invariants: nothing is handed out of a group that is read-only, removed or not loaded, tested under
  * the group's mutex in the same hold that takes the space; a data extent comes with a reservation of
  * its group taken in that hold, too, so that relocation sees it coming.
+ * Groups that a balance is about to empty come last.
  * Order of preference for data: a free run of the wanted length in any group, a run that is long
  * enough to be efficient, a new chunk, whatever there is.
  * Relations: group_load.c fetches free space, chunk_alloc.c makes chunks.
@@ -22,6 +23,7 @@ struct request {
 	bool data; /* comes with a reservation, out of a promise */
 	u64 want, min, align;
 	bool load; /* may read: no tree lock is held */
+	bool stay; /* not where a balance will move it from again */
 	bool pick; /* a conversion runs: only groups of @profile */
 	u64 profile;
 };
@@ -67,6 +69,7 @@ static int prepare(struct block_group *bg, const struct request *rq)
 	mutex_lock(&bg->lock);
 	look = space_kind_of(bg->flags) == rq->kind && !bg->ro_count && !bg->removed &&
 	       group_free_bytes(bg) >= rq->min &&
+	       !(rq->stay && bg->leaving) &&
 	       (!rq->pick || (bg->flags & BTRFS_BLOCK_GROUP_PROFILE_MASK) == rq->profile);
 	load = look && !bg->loaded;
 	mutex_unlock(&bg->lock);
@@ -142,7 +145,10 @@ int space_alloc_data(struct fs *fs, u64 want, u64 min, struct data_alloc *ret)
 	s64 len;
 
 	prefer_converted(fs, &rq);
+	rq.stay = true;
 	len = take_data(fs, &rq, min, ret);
+	if (len == 0 && TAKE(rq.stay))
+		len = take_data(fs, &rq, min, ret);
 	if (len == 0 && TAKE(rq.pick))
 		len = take_data(fs, &rq, min, ret);
 	if (len <= 0)
@@ -178,14 +184,16 @@ int space_alloc_tree_block(struct fs *fs, bool system, u64 *ret_logical)
 	if (injected < 0)
 		return injected;
 	prefer_converted(fs, &rq);
-	for (int tries = 0; tries < 4; tries++) {
+	rq.stay = true;
+	for (int tries = 0; tries < 5; tries++) {
 		_cleanup_group_ struct block_group *bg = NULL;
 		u64 chunks = space_chunk_count(fs->space, rq.kind);
 
 		len = take_any(fs, &rq, ret_logical, &bg);
 		if (len > 0)
 			return 0;
-		if (len == -ENOMEM || (chunk_alloc(fs, kind, chunks) < 0 && !TAKE(rq.pick)))
+		if (len == -ENOMEM || (chunk_alloc(fs, kind, chunks) < 0 && !TAKE(rq.stay) &&
+				       !TAKE(rq.pick)))
 			break;
 	}
 	return len < 0 ? (int)len : -ENOSPC;

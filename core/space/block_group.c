@@ -125,6 +125,12 @@ void block_group_clear_ro(struct fs *fs, struct block_group *bg)
 	bg->ro_count--;
 }
 
+void block_group_set_leaving(struct block_group *bg, bool leaving)
+{
+	MUTEX_SCOPE(&bg->lock);
+	bg->leaving = leaving;
+}
+
 bool block_group_is_ro(struct block_group *bg)
 {
 	MUTEX_SCOPE(&bg->lock);

@@ -50,6 +50,7 @@ struct block_group {
 	unsigned nocow_writers;  /* tokens: writers in place */
 	unsigned reservations;   /* allocated data extents whose reference is not queued yet */
 	bool removed;
+	bool leaving; /* a balance is going to empty it: others are filled first */
 
 	/* Changed with the space mutex held as well, so that the sums per type stay exact. */
 	u64 used;     /* in the extent tree */
@@ -103,6 +104,8 @@ void block_group_reservation_put(struct block_group *bg);
 _must_check_ int block_group_set_ro(struct fs *fs, struct block_group *bg);
 void block_group_clear_ro(struct fs *fs, struct block_group *bg);
 bool block_group_is_ro(struct block_group *bg);
+/* What is written goes elsewhere if it can, so that it need not be moved again. */
+void block_group_set_leaving(struct block_group *bg, bool leaving);
 
 /* Waits until @bg, read-only, has no reservation and no writer in place. Holds nothing.
  * 0, or -ECANCELED as soon as @cancelled (may be NULL) says so (asked every 50 ms). */
