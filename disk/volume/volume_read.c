@@ -95,7 +95,7 @@ static int read_try(const struct hunt *h, unsigned try, struct member **from)
 static int read_judged(const struct hunt *h, unsigned try, struct reason *why)
 {
 	enum device_error fault = DEVICE_CORRUPTION;
-	struct member *from;
+	struct member *from = NULL;
 	int err = read_try(h, try, &from);
 
 	if (err) {
@@ -104,7 +104,7 @@ static int read_judged(const struct hunt *h, unsigned try, struct reason *why)
 		return err;
 	}
 	err = h->judge(h, why, &fault);
-	if (err && !h->quiet)
+	if (err && from && !h->quiet)
 		member_count(from, fault);
 	return err;
 }

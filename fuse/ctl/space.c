@@ -70,22 +70,25 @@ const char *space_type_name(uint64_t flags)
 
 static int ask_spaces(int fd, struct space_report *r)
 {
-	struct {
+	union {
 		struct btrfs_ioctl_space_args head;
-		struct btrfs_ioctl_space_info v[SPACE_KINDS_MAX];
+		char room[sizeof(struct btrfs_ioctl_space_args) +
+			  SPACE_KINDS_MAX * sizeof(struct btrfs_ioctl_space_info)];
 	} args = {.head = {.space_slots = SPACE_KINDS_MAX}};
 
 	if (ioctl(fd, BTRFS_IOC_SPACE_INFO, &args))
 		return -errno;
 	for (unsigned i = 0; i < args.head.total_spaces; i++) {
-		if (args.v[i].flags & SPACE_GLOBAL_RESERVE) {
-			r->reserve = args.v[i].total_bytes;
-			r->reserve_used = args.v[i].used_bytes;
+		const struct btrfs_ioctl_space_info *v = &args.head.spaces[i];
+
+		if (v->flags & SPACE_GLOBAL_RESERVE) {
+			r->reserve = v->total_bytes;
+			r->reserve_used = v->used_bytes;
 			continue;
 		}
-		r->kinds[r->kind_count++] = (struct space_kind){.flags = args.v[i].flags,
-								.total = args.v[i].total_bytes,
-								.used = args.v[i].used_bytes};
+		r->kinds[r->kind_count++] = (struct space_kind){.flags = v->flags,
+								.total = v->total_bytes,
+								.used = v->used_bytes};
 	}
 	return 0;
 }
