@@ -33,6 +33,7 @@ class Plan:
     kill: bool = False                  # SIGKILL somewhere on the way instead of unmounting
     balance: bool = True
     env: dict = None
+    ballast_leaves: int = 0             # a file fills the rest of the image but for this many bytes
 
 
 class Mismatch(AssertionError):
@@ -73,7 +74,7 @@ class Campaign:
         self.subject, self.image, self.plan = subject, image, plan
         self.rng, self.log, self.started = random.Random(plan.seed), [], time.time_ns()
         self.twin = KernelMount(images.copy(image, image + ".twin")) if plan.reference else None
-        self.mounted, self.promises, self.answers = None, Promises(), {"ok": 0, "errno": 0}
+        self.mounted, self.promises, self.answers = None, Promises(), {"ok": 0, "errno": 0, "full": 0}
 
     # ---- the run ----
 
@@ -83,6 +84,8 @@ class Campaign:
             self.side = Side("btrfuse", self.mounted.path)
             self.other = Side("kernel", self.twin.mount().path) if self.twin else None
             self.world = World(self.side.root)
+            if self.plan.ballast_leaves:
+                self.add_ballast()
             self.operate()
             return self.judge_killed() if self.plan.kill else self.judge()
         except BaseException as e:
@@ -90,6 +93,12 @@ class Campaign:
             raise Mismatch(f"{self.plan}: after {len(self.log)} operations: {e}\nlast operations:\n{tail}") from e
         finally:
             self.close()
+
+    def add_ballast(self):
+        free = os.statvfs(self.side.root)
+        with open(self.side.path("ballast"), "wb") as f:
+            for _ in range((free.f_bavail * free.f_frsize - self.plan.ballast_leaves) >> 20):
+                f.write(os.urandom(1 << 20))
 
     def operate(self):
         balances = Balances(self.side.root, self.plan.seed, self.allowed()) if self.plan.balance else None
@@ -134,7 +143,7 @@ class Campaign:
             raise Mismatch(f"{operation}: btrfuse {short(ours)}, kernel {short(theirs)}")
         if ours[0] == "errno" and ours[1] in (errno.EIO, errno.EUCLEAN):
             raise Mismatch(f"{operation}: {short(ours)}")
-        self.answers[ours[0]] += 1
+        self.answers["full" if ours[1] == errno.ENOSPC else ours[0]] += 1
         if ours[0] == "ok":
             operation.done(ours[1])
             return not self.plan.kill or self.keep_promise(operation)
