@@ -71,52 +71,35 @@ void block_group_reservation_put(struct block_group *bg)
 	count_down(bg, &bg->reservations);
 }
 
-/* True if nobody had made it read-only before. */
-static bool ro_enter(struct space *s, struct block_group *bg)
+static void ro_add(struct block_group *bg, int n)
 {
-	bool first;
+	group_sums_sub(bg);
+	bg->ro_count += (unsigned)n;
+	group_sums_add(bg);
+}
+
+/* One step, so that nobody ever meets a file system whose promises do not fit: read-only, or false
+ * and nothing changed because what was promised needs the group's free space. */
+static bool ro_enter(void *arg)
+{
+	struct block_group *bg = arg;
+	struct space *s = bg->fs->space;
+	u64 queued = space_queued_bytes(bg->fs);
 
 	MUTEX_SCOPE(&s->lock);
 	while (s->writing_items && fs_error(bg->fs) == 0)
 		cond_wait(&s->changed, &s->lock);
 	MUTEX_SCOPE(&bg->lock);
-	group_sums_sub(bg);
-	first = bg->ro_count++ == 0;
-	group_sums_add(bg);
-	return first;
-}
-
-/* The chunk tree must never be without a place to grow, not even while the promises of a read-only
- * group are looked after: so another group for it comes first. */
-static int keep_system_space(struct fs *fs, struct block_group *bg)
-{
-	u64 need = 2 * NODE_LEVEL_MAX * (u64)fs->nodesize, elsewhere, chunks;
-
-	if (space_kind_of(bg->flags) != SPACE_SYSTEM)
-		return 0;
-	chunks = space_chunk_count(fs->space, SPACE_SYSTEM);
-	mutex_lock(&fs->space->lock);
-	mutex_lock(&bg->lock);
-	elsewhere = fs->space->info[SPACE_SYSTEM].free_loaded;
-	if (!bg->ro_count && bg->loaded)
-		elsewhere -= group_free_bytes(bg);
-	mutex_unlock(&bg->lock);
-	mutex_unlock(&fs->space->lock);
-	return elsewhere >= need ? 0 : space_make_system(fs, chunks);
+	ro_add(bg, 1);
+	if (bg->ro_count > 1 || space_promises_fit(s, space_kind_of(bg->flags), queued))
+		return true;
+	ro_add(bg, -1);
+	return false;
 }
 
 int block_group_set_ro(struct fs *fs, struct block_group *bg)
 {
-	int r = keep_system_space(fs, bg);
-
-	if (r < 0)
-		return r;
-	if (!ro_enter(fs->space, bg))
-		return 0;
-	r = space_cover_promises(fs, space_kind_of(bg->flags));
-	if (r < 0)
-		block_group_clear_ro(fs, bg);
-	return r;
+	return space_make_until(fs, space_kind_of(bg->flags), ro_enter, bg);
 }
 
 void block_group_clear_ro(struct fs *fs, struct block_group *bg)

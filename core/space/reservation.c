@@ -265,41 +265,24 @@ void space_release_data(struct fs *fs, u64 bytes)
 	unpromise(fs, space_data_kind(fs->space), bytes);
 }
 
-/* ---- after a group became read-only ---- */
+/* ---- before a group becomes read-only ---- */
 
-/* 1 covered, 0 not. */
-static int covered(struct fs *fs, enum space_kind kind)
+bool space_promises_fit(struct space *s, enum space_kind kind, u64 queued)
 {
-	u64 queued = space_queued_bytes(fs);
-	struct space *s = fs->space;
-	struct space_info *info = &s->info[kind];
+	const struct space_info *info = &s->info[kind];
 
-	MUTEX_SCOPE(&s->lock);
 	if (kind == SPACE_METADATA)
 		return space_meta_covered(s, queued, 0);
 	if (kind == SPACE_SYSTEM)
-		return info->free_loaded >= 2 * NODE_LEVEL_MAX * (u64)fs->nodesize;
+		return info->free_loaded >= 2 * NODE_LEVEL_MAX * (u64)s->fs->nodesize;
 	return info->promised <= info->free;
 }
 
-int space_make_system(struct fs *fs, u64 chunk_count)
+int space_make_until(struct fs *fs, enum space_kind kind, bool (*enough)(void *arg), void *arg)
 {
 	struct attempts tried = {0};
 
-	while (space_chunk_count(fs->space, SPACE_SYSTEM) == chunk_count) {
-		int r = make_space(fs, SPACE_SYSTEM, &tried);
-
-		if (r <= 0)
-			return r < 0 ? r : -ENOSPC;
-	}
-	return 0;
-}
-
-int space_cover_promises(struct fs *fs, enum space_kind kind)
-{
-	struct attempts tried = {0};
-
-	while (!covered(fs, kind)) {
+	while (!enough(arg)) {
 		int r = kind == SPACE_DATA ? 0 : group_load_another(fs, kind);
 
 		if (r == 0)

@@ -166,10 +166,11 @@ _must_check_ int space_remove_unused(struct fs *fs, enum space_kind wanted);
 bool space_meta_covered(struct space *s, u64 queued, u64 raw);
 /* What applying the queued references may need beyond the global reserve. No lock held. */
 u64 space_queued_bytes(struct fs *fs);
-/* One more system chunk than @chunk_count, however it can be had: 0 or -ENOSPC. May read and commit. */
-_must_check_ int space_make_system(struct fs *fs, u64 chunk_count);
-/* Makes sure that what is promised fits into groups that are not read-only, with new chunks if need
- * be: 0 or -ENOSPC. May read and commit. */
-_must_check_ int space_cover_promises(struct fs *fs, enum space_kind kind);
+/* Does what was promised fit into groups that are not read-only? Space mutex held; @queued as above. */
+bool space_promises_fit(struct space *s, enum space_kind kind, u64 queued);
+/* Makes space of @kind, in every way there is, until enough() says so: 0 or -ENOSPC. May read and
+ * commit. */
+_must_check_ int space_make_until(struct fs *fs, enum space_kind kind, bool (*enough)(void *arg),
+				  void *arg);
 
 #endif

@@ -23,7 +23,7 @@ def plan_of(seed, **kw):
 def pytest_generate_tests(metafunc):
     full = metafunc.config.getoption("--full")
     for name, first, short, long in (("seed", 0, 3, 20), ("kill_seed", 1000, 3, 20), ("sanitized_seed", 2000, 2, 6),
-                                     ("compressed_seed", 3000, 3, 21)):
+                                     ("compressed_seed", 3000, 3, 21), ("full_seed", 4000, 2, 20)):
         if name in metafunc.fixturenames:
             metafunc.parametrize(name, range(first, first + (long if full else short)))
 
@@ -48,3 +48,11 @@ def test_killed(subject, image_cache, scratch, kill_seed):
 def test_sanitized(subject, image_cache, scratch, sanitized_seed):
     """Shorter, because a build with sanitizers is meant to run this one."""
     Campaign(subject, start_image(image_cache, scratch, sanitized_seed), plan_of(sanitized_seed, operations=500)).run()
+
+
+@pytest.mark.fuse_only
+def test_nearly_full(subject, scratch, full_seed):
+    """Next to no space left, and balances that want some: ENOSPC here and there, and nothing worse."""
+    image = os.path.join(scratch, "img")
+    starts.fresh(image, 160)
+    Campaign(subject, image, plan_of(full_seed, reference=False, ballast_leaves=(1 + full_seed % 7) << 21)).run()
