@@ -67,7 +67,7 @@ static struct btrfs_ioctl_balance_args snapshot(struct balance *b)
 static int work(struct balance *b)
 {
 	struct stop_flag stop = { stopped, b };
-	int r = b->has_item ? 0 : balance_item_insert(b->fs, &b->args);
+	int r = b->has_item ? 0 : balance_item_write(b->fs, &b->args);
 
 	if (r < 0)
 		return r;

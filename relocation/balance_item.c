@@ -67,16 +67,16 @@ int balance_item_read(struct fs *fs, struct btrfs_ioctl_balance_args *ret)
 	return 0;
 }
 
-/* Ends the operation @trans and makes it durable; -EEXIST and -ENOENT are before any change. */
+/* Ends the operation @trans and makes it durable; -ENOENT is before any change. */
 static int finish(struct trans *trans, int r, const char *what)
 {
-	if (r < 0 && r != -EEXIST && r != -ENOENT)
+	if (r < 0 && r != -ENOENT)
 		trans_abort(trans, r, what);
 	trans_end(trans);
 	return r < 0 ? r : trans_commit(trans->fs);
 }
 
-int balance_item_insert(struct fs *fs, const struct btrfs_ioctl_balance_args *args)
+int balance_item_write(struct fs *fs, const struct btrfs_ioctl_balance_args *args)
 {
 	struct btrfs_balance_item item = {};
 	struct trans trans;
@@ -88,8 +88,8 @@ int balance_item_insert(struct fs *fs, const struct btrfs_ioctl_balance_args *ar
 	encode(&args->data, &item.data);
 	encode(&args->meta, &item.meta);
 	encode(&args->sys, &item.sys);
-	r = tree_insert(&trans, fs->tree_root, &item_key, &item, sizeof(item));
-	return finish(&trans, r, "inserting the balance item");
+	r = tree_put(&trans, fs->tree_root, &item_key, &item, sizeof(item));
+	return finish(&trans, r, "writing the balance item");
 }
 
 int balance_item_delete(struct fs *fs)

@@ -17,8 +17,9 @@ struct fs;
 /* Fills flags and filters; the rest is zeroed. -ENOENT: there is none. */
 _must_check_ int balance_item_read(struct fs *fs, struct btrfs_ioctl_balance_args *ret);
 
-/* Both are durable on return. -EEXIST; -ENOSPC, and nothing changed; -ENOENT. */
-_must_check_ int balance_item_insert(struct fs *fs, const struct btrfs_ioctl_balance_args *args);
+/* Both are durable on return. Writing replaces one that could not be deleted. -ENOSPC, and nothing
+ * changed; -ENOENT: nothing to delete. */
+_must_check_ int balance_item_write(struct fs *fs, const struct btrfs_ioctl_balance_args *args);
 _must_check_ int balance_item_delete(struct fs *fs);
 
 #endif
