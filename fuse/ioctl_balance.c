@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include "disk/base/sync_point.h"
 #include "fuse/caller.h"
 #include "fuse/ioctl.h"
 #include "relocation/balance.h"
@@ -121,7 +122,7 @@ static void on_interrupt(fuse_req_t req, void *ctx)
 static bool enter(struct balance_wait *w, fuse_req_t req)
 {
 	MUTEX_SCOPE(&w->lock);
-	if (w->req)
+	if (w->req && GUARD(exclop))
 		return false;
 	w->req = req;
 	w->serial++;
@@ -152,6 +153,8 @@ int ioctl_balance_v2(struct ioctl_call *c)
 		balance_request_stop(e->fs); /* it came before there was something to stop */
 	if (err && take_waiting(&e->balance, c->req))
 		return err;
+	while (!GUARD(own_thread) && still_waits(&e->balance, e->balance.serial))
+		usleep(WATCH_US); /* as if the request's thread did the work */
 	return IOCTL_LATER;
 }
 

@@ -18,6 +18,7 @@
 #include "core/tree/search.h"
 #include "disk/base/lock.h"
 #include "disk/base/log.h"
+#include "disk/base/sync_point.h"
 #include "relocation/balance_item.h"
 #include "relocation/balance_run.h"
 
@@ -234,7 +235,7 @@ int balance_start(struct fs *fs, const struct btrfs_ioctl_balance_args *args,
 	MUTEX_SCOPE(&b->lock);
 	if (resumes)
 		return resume(b, done, ctx);
-	if (b->present)
+	if (b->present && GUARD(exclop))
 		return -EINPROGRESS;
 	b->args = *args;
 	b->filters = filters;

@@ -23,7 +23,7 @@ void extent_batch_init(struct extent_batch *b, struct fs *fs)
 
 static void give_back(struct fs *fs, struct moved_extent *e)
 {
-	if (!e->to.bg)
+	if (!e->to.bg || !GUARD(give_back))
 		return;
 	space_data_alloc_undo(fs, e->to.logical, e->to.len);
 	block_group_reservation_put(TAKE(e->to.bg));

@@ -239,7 +239,8 @@ int trans_exclusive_begin(struct fs *fs, unsigned items, struct trans *ret)
 	memset(ret, 0, sizeof(*ret));
 	if (r < 0)
 		return r;
-	r = space_reserve_meta(fs, items, false, &ret->rsv);
+	if (GUARD(reserve_switch))
+		r = space_reserve_meta(fs, items, false, &ret->rsv);
 	if (r < 0)
 		return r;
 	r = exclusive_enter(fs, ret);

@@ -53,7 +53,11 @@ struct sync_keys {
 	X(bad_source)                                                                              \
 	X(epoch)                                                                                   \
 	X(ro_undo)                                                                                 \
-	X(refs_at_once)
+	X(refs_at_once)                                                                            \
+	X(own_thread)                                                                              \
+	X(exclop)                                                                                  \
+	X(give_back)                                                                               \
+	X(reserve_switch)
 
 enum sync_guard {
 #define SYNC_GUARD_ENUM(name) SYNC_GUARD_##name,

@@ -69,8 +69,9 @@ class Hooks:
     def release(self, name="all"):
         return self.command(f"release {name}")
 
-    def fail(self, name, errno_value):
-        return self.command(f"fail {name} {errno_value}")
+    def fail(self, name, errno_value, count=1):
+        """The next @count passes of point @name get this error."""
+        return self.command(f"fail {name} {errno_value} {count}")
 
     def crash(self, name):
         return self.command(f"crash {name}")

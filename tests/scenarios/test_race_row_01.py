@@ -36,8 +36,8 @@ pytestmark = [pytest.mark.fuse_only, pytest.mark.hooks]
 
 
 @both_ways("drain")
-def test_row_01(subject, image_cache, scratch, guard):
-    race = Race(subject, image_cache, scratch, guard)
+def test_row_01(subject, image_cache, scratch, guard, how):
+    race = Race(subject, image_cache, scratch, guard, how=how)
 
     race.arm("wr.token", ino=race.file.inode)
     writer = race.writer(block=10)

@@ -11,8 +11,8 @@ pytestmark = [pytest.mark.fuse_only, pytest.mark.hooks]
 
 
 @both_ways("token_until_io")
-def test_row_02(subject, image_cache, scratch, guard):
-    race = Race(subject, image_cache, scratch, guard)
+def test_row_02(subject, image_cache, scratch, guard, how):
+    race = Race(subject, image_cache, scratch, guard, how=how)
 
     race.arm("wr.io_mid", ino=race.file.inode)
     writer = race.writer(block=0, count=256)

@@ -12,8 +12,8 @@ pytestmark = [pytest.mark.fuse_only, pytest.mark.hooks]
 
 
 @both_ways("ro_check")
-def test_row_03(subject, image_cache, scratch, guard):
-    race = Race(subject, image_cache, scratch, guard)
+def test_row_03(subject, image_cache, scratch, guard, how):
+    race = Race(subject, image_cache, scratch, guard, how=how)
 
     race.arm("wr.lookup", ino=race.file.inode)
     writer = race.writer(block=20, count=4)

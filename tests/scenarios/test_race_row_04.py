@@ -12,8 +12,8 @@ pytestmark = [pytest.mark.fuse_only, pytest.mark.hooks]
 
 
 @both_ways("token_atomic")
-def test_row_04(subject, image_cache, scratch, guard):
-    race = Race(subject, image_cache, scratch, guard)
+def test_row_04(subject, image_cache, scratch, guard, how):
+    race = Race(subject, image_cache, scratch, guard, how=how)
 
     race.arm("wr.ro_tested", bg=race.file.group)
     writer = race.writer(block=30)

@@ -13,8 +13,8 @@ pytestmark = [pytest.mark.fuse_only, pytest.mark.hooks]
 
 
 @both_ways("switch_cas")
-def test_row_06(subject, image_cache, scratch, guard):
-    race = Race(subject, image_cache, scratch, guard)
+def test_row_06(subject, image_cache, scratch, guard, how):
+    race = Race(subject, image_cache, scratch, guard, how=how)
 
     race.arm("rl.copied", "rl.switch_pre")
     race.relocate()

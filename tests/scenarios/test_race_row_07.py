@@ -13,8 +13,8 @@ pytestmark = [pytest.mark.fuse_only, pytest.mark.hooks]
 
 
 @both_ways("token_each")
-def test_row_07(subject, image_cache, scratch, guard):
-    race = Race(subject, image_cache, scratch, guard, kind="two_groups")
+def test_row_07(subject, image_cache, scratch, guard, how):
+    race = Race(subject, image_cache, scratch, guard, kind="two_groups", how=how)
     first, second = dump.file_extents(race.image, race.file.inode)
     race.moving, = (c.logical for c in dump.chunks(race.image) if c.logical <= second.disk < c.logical + c.length)
     assert race.moving != race.file.group

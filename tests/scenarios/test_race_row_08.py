@@ -13,8 +13,8 @@ pytestmark = [pytest.mark.fuse_only, pytest.mark.hooks]
 
 
 @both_ways("token_each")
-def test_row_08(subject, image_cache, scratch, guard):
-    race = Race(subject, image_cache, scratch, guard, kind="two_extents")
+def test_row_08(subject, image_cache, scratch, guard, how):
+    race = Race(subject, image_cache, scratch, guard, kind="two_extents", how=how)
 
     race.arm("wr.io_post", ino=race.file.inode)
     writer = race.writer(block=HALF - 4, count=8)

@@ -22,4 +22,4 @@ def test_row_10(subject, image_cache, scratch, guard):
     assert refused.value.errno == errno.EIO
     race.relocate()
 
-    race.conclude(race.verdict(patience=3), "time")
+    race.conclude(race.verdict(patience=2), "time")

@@ -41,4 +41,4 @@ def test_row_11(subject, image_cache, scratch, guard):
     race.release("rl.drained", "wr.token")
     os.waitpid(pid, 0)
 
-    race.conclude(race.verdict(patience=3), "time")
+    race.conclude(race.verdict(patience=2), "time")

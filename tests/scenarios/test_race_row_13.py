@@ -13,8 +13,8 @@ pytestmark = [pytest.mark.fuse_only, pytest.mark.hooks]
 
 
 @both_ways("inflight_drain")
-def test_row_13(subject, image_cache, scratch, guard):
-    race = Race(subject, image_cache, scratch, guard, kind="cow")
+def test_row_13(subject, image_cache, scratch, guard, how):
+    race = Race(subject, image_cache, scratch, guard, kind="cow", how=how)
 
     race.arm("wr.cow_item", ino=race.file.inode)
     writer = race.writer(block=50, count=8)
@@ -22,7 +22,7 @@ def test_row_13(subject, image_cache, scratch, guard):
 
     groups = {c.logical for c in dump.chunks(race.image) if c.type.startswith("DATA")}
     race.relocation = ioctls.BalanceThread(race.mounted.path, data={})
-    race.relocation.join(3 * PATIENCE)
+    race.relocation.join(2 * PATIENCE)
     if race.on:
         assert race.relocation.is_alive(), "relocation did not wait for the extent"
     race.release("wr.cow_item")

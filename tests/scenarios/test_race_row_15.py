@@ -29,7 +29,7 @@ def test_row_15(subject, image_cache, scratch, guard):
     commit.join(PATIENCE)
     race.release("wr.convert")
 
-    v = race.verdict(patience=4)
+    v = race.verdict(patience=2)
     if race.on:
         writer.end()
         commit.end()

@@ -12,8 +12,8 @@ pytestmark = [pytest.mark.fuse_only, pytest.mark.hooks]
 
 
 @both_ways("cluster_check")
-def test_row_45(subject, image_cache, scratch, guard):
-    race = Race(subject, image_cache, scratch, guard, kind="cow")
+def test_row_45(subject, image_cache, scratch, guard, how):
+    race = Race(subject, image_cache, scratch, guard, kind="cow", how=how)
     race.moving = race.other.group          # the group with room
     race.file.group = None
 

@@ -1,0 +1,78 @@
+"""RACES row 47: the daemon dies at each step of a relocation.
+
+What was synced before has to be there, for the kernel and for us, in what the daemon had handed to the device and also if
+the power fails at that moment (only what was flushed is left). The next balance moves what is left.
+"""
+import errno
+import os
+
+import pytest
+
+from harness import copying, image as images, ioctls, recorder
+from harness.kernel import KernelMount
+from harness.shell import wait_until
+
+from .race import Race, Verdict
+
+pytestmark = [pytest.mark.fuse_only, pytest.mark.hooks]
+POINTS = ("ro_pre", "ro", "resv_ok", "drained", "copy_pre", "copy_mid", "copied", "flush", "switch_pre", "switch_mid",
+          "switched", "commit", "committed", "remove")
+
+
+def durable_only(log, base, path):
+    """The device if the power fails at the end of the record."""
+    walker = recorder.Walker(log, base, path + ".walker")
+    walker.advance(len(log.events))
+    copying.sparse_copy(walker.path, path)
+    walker.close()
+    return path
+
+
+def judge(v, race, image, what):
+    with v.oracle("check"):
+        images.check(image, what=what)
+    with v.oracle("kernel"), KernelMount(image, "ro") as mnt:
+        race._content(v, "kernel", mnt, crashed=True)
+
+
+def balance_again(v, race, kw):
+    m = race.subject.mount(race.image)              # takes the balance up again by itself
+    race._content(v, "content", m.path, crashed=True)
+    wait_until(lambda: ioctls.balance_progress(m.path).error == errno.ENOTCONN, 30, what="the end of the resumed balance")
+    with v.oracle("result"):
+        assert ioctls.balance(m.path, **kw).error == 0
+    race._content(v, "content", m.path, crashed=True)
+    with v.oracle("exit"):
+        m.umount()
+
+
+def die_at(subject, image_cache, scratch, point, kind, kw):
+    record = os.path.join(scratch, "record")
+    race = Race(subject, image_cache, scratch, ("copy_flush", True), kind=kind, env={"BTRFUSE_RECORD": record})
+    base = images.copy(race.image, race.image + ".base")
+    race.writer(block=8, count=8).end()
+    fd = os.open(race.mounted.join("file"), os.O_RDWR)
+    os.fsync(fd)
+    os.close(fd)
+    race.want.sync()
+    race.writer(block=12, count=8).end()            # acknowledged, not synced
+    race.hooks.crash(f"rl.{point}")
+    ioctls.BalanceThread(race.mounted.path, **kw)
+    race.mounted.wait_death()
+
+    v = Verdict()
+    judge(v, race, durable_only(recorder.Log(record), base, os.path.join(scratch, "durable")), "after the power cut")
+    judge(v, race, race.image, "after the crash")
+    balance_again(v, race, kw)
+    judge(v, race, race.image, "after the second balance")
+    race.conclude(v)
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_row_47_data(subject, image_cache, scratch, point):
+    die_at(subject, image_cache, scratch, point, "nocow", dict(data={}))
+
+
+@pytest.mark.parametrize("point", ("switch_mid", "switched", "commit", "committed", "remove"))
+def test_row_47_metadata(subject, image_cache, scratch, point):
+    die_at(subject, image_cache, scratch, point, "halves", dict(metadata={}, system={}))
