@@ -195,6 +195,7 @@ class Race:
         self.want_other = self._expect(2, range(BLOCKS))
         self.wanted = {"file": self.want, "other": self.want_other}
         self.relocation = None
+        self.refused = None         # a write that failed
 
     def _places(self):
         with KernelMount(images.copy(self.image, self.image + ".look"), "ro") as mnt:
@@ -235,6 +236,13 @@ class Race:
         self.relocation = ioctls.BalanceThread(self.mounted.path, data=dict(vrange=(g, g + 1)))
         return self.relocation
 
+    def finish(self, writer):
+        """The writer comes to its end; a failure is for the verdict."""
+        try:
+            writer.end()
+        except OSError as e:
+            self.refused = e
+
     def others_go_on(self):
         """A writer in another group, a create and a commit: one second for all, whoever is parked."""
         begin = time.monotonic()
@@ -246,8 +254,7 @@ class Race:
 
     def _elsewhere(self):
         self._write("other", self.want_other, 7, 1)
-        files.write(self.mounted.join("created"), b"created while somebody was parked")
-        ioctls.sync_fs(self.mounted.path)
+        files.write(self.mounted.join("created"), b"created while somebody was parked", sync=True)
 
     # --- steps ---
 
@@ -284,6 +291,9 @@ class Race:
             with v.oracle("result"):
                 result = self.relocation.result
                 assert result and result.error == 0 and result.completed >= 1, f"{result}\n{self.mounted.stderr()}"
+        with v.oracle("content"):
+            if self.refused:
+                raise self.refused
         self._content(v, "content", self.mounted.path)
         assert "watchdog=0" in self.hooks.threads(), f"a parked thread was never released:\n{self.mounted.stderr()}"
         with v.oracle("exit"):

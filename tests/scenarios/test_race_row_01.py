@@ -59,5 +59,5 @@ def test_row_01(subject, image_cache, scratch, guard, how):
         race.release("rl.committed")
         race.release("wr.token")            # and only now the write lands, at the old place
 
-    writer.end()                            # acknowledged
+    race.finish(writer)                     # acknowledged
     race.conclude(race.verdict(), "content")

@@ -33,5 +33,5 @@ def test_row_02(subject, image_cache, scratch, guard, how):
         race.release("rl.committed")
         race.release("wr.io_mid")
 
-    writer.end()
+    race.finish(writer)
     race.conclude(race.verdict(), "content")

@@ -23,7 +23,7 @@ def test_row_03(subject, image_cache, scratch, guard, how):
     race.relocate()
     race.must_park("rl.copied")             # the old bytes are in the copy
     race.release("wr.lookup")
-    writer.end()                            # acknowledged while relocation stands still
+    race.finish(writer)                     # acknowledged while relocation stands still
     race.release("rl.copied")
 
     race.conclude(race.verdict(), "content")

@@ -25,7 +25,7 @@ def test_row_06(subject, image_cache, scratch, guard, how):
     race.release("rl.copied")
     race.must_park("rl.switch_pre")
     race.release("wr.cow_item")
-    writer.end()                            # acknowledged: the file points to the new place
+    race.finish(writer)                     # acknowledged: the file points to the new place
     race.release("rl.switch_pre")
 
     race.conclude(race.verdict(), "content", "check")

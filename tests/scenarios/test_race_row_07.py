@@ -26,7 +26,7 @@ def test_row_07(subject, image_cache, scratch, guard, how):
     race.relocate()
     race.must_park("rl.copied")             # nobody holds a token of the second group
     race.release("wr.io_post")
-    writer.end()
+    race.finish(writer)
     race.release("rl.copied")
 
     v = race.verdict()

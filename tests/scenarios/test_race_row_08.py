@@ -27,7 +27,7 @@ def test_row_08(subject, image_cache, scratch, guard, how):
     race.must_park("wr.lookup")             # the first token is back, the second not taken
     race.must_park("rl.copied")
     race.release("wr.lookup")
-    writer.end()
+    race.finish(writer)
     race.release("rl.copied")
 
     race.conclude(race.verdict(), "content")

@@ -27,7 +27,7 @@ def test_row_12(subject, image_cache, scratch, guard, how):
     if race.on:
         assert race.relocation.is_alive(), "relocation did not wait for the reservation"
     race.release("wr.alloc")
-    writer.end()
+    race.finish(writer)
 
     v = race.verdict(moved=False)
     with v.oracle("place"):

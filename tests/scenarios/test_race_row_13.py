@@ -26,7 +26,7 @@ def test_row_13(subject, image_cache, scratch, guard, how):
     if race.on:
         assert race.relocation.is_alive(), "relocation did not wait for the extent"
     race.release("wr.cow_item")
-    writer.end()
+    race.finish(writer)
 
     v = race.verdict(moved=False)
     with v.oracle("place"):

@@ -29,6 +29,6 @@ def test_row_45(subject, image_cache, scratch, guard, how):
     race.release("rl.copied")
     race.relocation.join(5)
     race.release("wr.cow_item")
-    writer.end()
+    race.finish(writer)
 
     race.conclude(race.verdict(), "place", "check", "content")

@@ -21,7 +21,7 @@ def test_row_57(subject, image_cache, scratch, guard):
     race.relocate()
     race.must_park("rl.copied")
     race.release("wr.lookup")
-    writer.end()
+    race.finish(writer)
     race.release("rl.copied")
 
     race.conclude(race.verdict(), "content")

@@ -28,7 +28,7 @@ def test_row_68(subject, image_cache, scratch, guard):
         stalled = e
     race.release("rl.copied", "wr.io_pre")
     race.relocation.join(10)
-    writer.end()
+    race.finish(writer)
 
     v = race.verdict()
     with v.oracle("time"):
