@@ -239,8 +239,11 @@ int trans_exclusive_begin(struct fs *fs, unsigned items, struct trans *ret)
 	memset(ret, 0, sizeof(*ret));
 	if (r < 0)
 		return r;
-	if (GUARD(reserve_switch))
+	r = SP_FAIL("tx.reserve");
+	if (r == 0)
 		r = space_reserve_meta(fs, items, false, &ret->rsv);
+	if (!GUARD(reserve_switch))
+		r = 0;
 	if (r < 0)
 		return r;
 	r = exclusive_enter(fs, ret);

@@ -20,14 +20,14 @@ def test_row_54(subject, image_cache, scratch, guard):
     race.arm("rl.switch_pre")
     race.relocate()
     race.must_park("rl.switch_pre")
-    race.hooks.fail("al.meta", "ENOSPC", 2) # there is nothing left to reserve (it is tried twice)
+    race.hooks.fail("tx.reserve", "ENOSPC", 1000)   # there is nothing left to reserve
     race.arm("rl.switch_mid")
     race.release("rl.switch_pre")
     if race.parked("rl.switch_mid", PATIENCE):
         race.hooks.fail("al.node", "ENOSPC")    # nor to use
     race.release("rl.switch_mid")
     result = race.relocation.finish(10)
-    race.release("al.meta", "al.node")
+    race.release("tx.reserve", "al.node")
     race.relocation = None
     writer = race.writer(block=3, count=2)
     writer.join(10)
