@@ -21,8 +21,11 @@ static int load_device(struct fs *fs, u64 devid)
 	struct key key = stats_key(devid);
 	u64 errors[DEVICE_ERRORS];
 	__le64 item[DEVICE_ERRORS] = {0};
-	int r = tree_lookup(fs->dev_root, &key, item, sizeof(item));
+	int r;
 
+	if (!fs->dev_root) /* a rescue mount */
+		return 0;
+	r = tree_lookup(fs->dev_root, &key, item, sizeof(item));
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
 	for (unsigned i = 0; i < DEVICE_ERRORS; i++)
