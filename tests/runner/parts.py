@@ -132,6 +132,8 @@ PARTS = [
          lambda form, more: pytest(form, "differential", "tests/differential", *more)),
     Part("differential-address", "address", "two seeds of that under the address and undefined behaviour sanitizers",
          lambda form, more: pytest(form, "differential-address", "tests/differential", "-k", "sanitized", *more)),
+    Part("fuzz", "address", "damaged images under the address and undefined behaviour sanitizers",
+         lambda form, more: pytest(form, "fuzz", "tests/fuzz", *more)),
     Part("unit", "test", "unit tests", lambda form, more: unit(form)),
     Part("address", "address", "unit tests under the address and undefined behaviour sanitizers",
          lambda form, more: unit(form)),
