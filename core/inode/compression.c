@@ -2,6 +2,8 @@
 /* compression.c - see compression.h. */
 #include "core/inode/compression.h"
 
+#include <sys/xattr.h>
+
 #include "core/fs.h"
 #include "core/inode/inode_flags.h"
 #include "core/trans/transaction.h"
@@ -109,6 +111,8 @@ int compression_set(struct inode *inode, const char *value, u32 len, int flags)
 
 	if (r == 0)
 		r = compression_prepare(inode, value, len, flags, &c);
+	if (r == -ENODATA && !(flags & XATTR_REPLACE))
+		r = 0; /* nothing to remove, but flags to reset */
 	/* asked of anything else: nothing happens, as in the kernel */
 	if (r < 0 || (value && !inode_is_reg(inode) && !inode_is_dir(inode)))
 		return r;

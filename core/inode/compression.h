@@ -39,8 +39,9 @@ _must_check_ int compression_apply(struct trans *trans, struct inode *inode,
 				   const struct compression_change *c);
 u64 compression_flags(u64 flags, const struct compression_change *c);
 
-/* setxattr and removexattr of the property, in a transaction of their own. inode->lock held for
- * writing, the right to change the inode checked. */
+/* setxattr and removexattr (@value NULL; XATTR_REPLACE: -ENODATA if there is none) of the property,
+ * in a transaction of their own. inode->lock held for writing, the right to change the inode
+ * checked. */
 _must_check_ int compression_set(struct inode *inode, const char *value, u32 len, int flags);
 
 /* What chattr's c makes of the property: the mount's type, or zlib. */

@@ -168,7 +168,7 @@ int xattr_set(struct inode *inode, struct name name, const void *value, u32 size
 	if (r < 0)
 		return r == -ENODATA ? -EPERM : r;
 	if (is_property(name))
-		return compression_set(inode, value ? value : "", size,
+		return compression_set(inode, size ? value : NULL, size,
 				       flags & (XATTR_CREATE | XATTR_REPLACE));
 	if (!acl)
 		return set_plain(inode, name, value ? value : "", size,
@@ -186,7 +186,7 @@ int xattr_remove(struct inode *inode, struct name name)
 	WRLOCK_SCOPE(&inode->lock);
 	r = check_change(inode, name);
 	if (r == 0 && is_property(name))
-		return compression_set(inode, NULL, 0, 0);
+		return compression_set(inode, NULL, 0, XATTR_REPLACE);
 	if (r == 0)
 		r = set_plain(inode, name, NULL, 0, 0);
 	return r == -ENODATA && acl_absent_flag(inode, name) ? 0 : r; /* no ACL is no ACL */
