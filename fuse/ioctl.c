@@ -80,6 +80,8 @@ static const struct ioctl_entry {
 	{BTRFS_IOC_START_SYNC, 0, 8, true, ioctl_start_sync},
 	{BTRFS_IOC_WAIT_SYNC, 8, 0, true, ioctl_wait_sync},
 	{BTRFS_IOC_FS_INFO, 0, sizeof(struct btrfs_ioctl_fs_info_args), false, ioctl_fs_info},
+	{BTRFS_IOC_GET_DEV_STATS, sizeof(struct btrfs_ioctl_get_dev_stats),
+	 sizeof(struct btrfs_ioctl_get_dev_stats), false, ioctl_dev_stats},
 	{BTRFS_IOC_DEV_INFO, sizeof(struct btrfs_ioctl_dev_info_args),
 	 sizeof(struct btrfs_ioctl_dev_info_args), false, ioctl_dev_info},
 	{BTRFS_IOC_SPACE_INFO, sizeof(struct btrfs_ioctl_space_args),

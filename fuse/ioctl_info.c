@@ -7,6 +7,7 @@
 #include "core/space/block_group.h"
 #include "core/space/space.h"
 #include "core/trans/transaction.h"
+#include "disk/volume/volume.h"
 #include "fuse/caller.h"
 #include "fuse/ioctl.h"
 
@@ -21,8 +22,14 @@ int ioctl_fs_info(struct ioctl_call *c)
 	struct fs *fs = c->e->fs;
 	struct btrfs_ioctl_fs_info_args *a = c->out;
 
-	a->max_id = 1;
-	a->num_devices = 1;
+	a->max_id = 0;
+	a->num_devices = volume_device_count(fs->vol);
+	for (u64 i = 0; i < a->num_devices; i++) {
+		struct volume_device dev;
+
+		volume_device_at(fs->vol, (unsigned)i, &dev);
+		a->max_id = MAX((u64)a->max_id, dev.devid);
+	}
 	memcpy(a->fsid, fs->super.fsid, sizeof(a->fsid));
 	a->nodesize = fs->nodesize;
 	a->sectorsize = fs->sectorsize;
@@ -36,23 +43,58 @@ int ioctl_fs_info(struct ioctl_call *c)
 	return 0;
 }
 
+/* By number, or by uuid; if both are given both must be right. */
+static bool dev_info_find(const struct fs *fs, const struct btrfs_ioctl_dev_info_args *want,
+			  struct volume_device *ret)
+{
+	static const u8 any[BTRFS_UUID_SIZE];
+	unsigned count = volume_device_count(fs->vol);
+
+	for (unsigned i = 0; i < count; i++) {
+		volume_device_at(fs->vol, i, ret);
+		if (memcmp(want->uuid, any, sizeof(any)) ?
+			    !memcmp(want->uuid, ret->uuid, sizeof(any)) :
+			    want->devid == ret->devid)
+			return true;
+	}
+	return false;
+}
+
 int ioctl_dev_info(struct ioctl_call *c)
 {
-	const struct btrfs_dev_item *dev = &c->e->fs->super.dev_item;
 	struct btrfs_ioctl_dev_info_args *a = c->out;
-	static const u8 any[BTRFS_UUID_SIZE];
+	struct volume_device dev;
 
 	memcpy(a, c->in, sizeof(*a));
-	if (a->devid != le64toh(dev->devid) && memcmp(a->uuid, dev->uuid, sizeof(any)))
-		return -ENODEV;
-	if (memcmp(a->uuid, any, sizeof(any)) && memcmp(a->uuid, dev->uuid, sizeof(any)))
+	if (!dev_info_find(c->e->fs, a, &dev))
 		return -ENODEV;
 	memset(a, 0, sizeof(*a));
-	a->devid = le64toh(dev->devid);
-	memcpy(a->uuid, dev->uuid, sizeof(a->uuid));
-	a->bytes_used = le64toh(dev->bytes_used);
-	a->total_bytes = le64toh(dev->total_bytes);
-	snprintf((char *)a->path, sizeof(a->path), "%s", c->e->source);
+	a->devid = dev.devid;
+	memcpy(a->uuid, dev.uuid, sizeof(a->uuid));
+	a->bytes_used = dev.bytes_used;
+	a->total_bytes = dev.total_bytes;
+	if (!dev.missing)
+		snprintf((char *)a->path, sizeof(a->path), "%s", dev.path);
+	c->out_len = sizeof(*a);
+	return 0;
+}
+
+/* Counters cannot be reset here: that would be a change of the device tree. */
+int ioctl_dev_stats(struct ioctl_call *c)
+{
+	struct btrfs_ioctl_get_dev_stats *a = c->out;
+	struct volume_device dev;
+	u64 errors[DEVICE_ERRORS];
+
+	memcpy(a, c->in, sizeof(*a));
+	if (!volume_device_find(c->e->fs->vol, a->devid, &dev))
+		return -ENODEV;
+	if (a->flags & BTRFS_DEV_STATS_RESET)
+		return -EOPNOTSUPP;
+	volume_device_errors(c->e->fs->vol, a->devid, errors);
+	a->nr_items = MIN(a->nr_items, (u64)DEVICE_ERRORS);
+	for (u64 i = 0; i < a->nr_items; i++)
+		a->values[i] = errors[i];
 	c->out_len = sizeof(*a);
 	return 0;
 }

@@ -39,16 +39,25 @@ static int not_mapped(u64 logical, u64 len)
 
 #define TRIES_MAX 300
 
+/* The copy to begin with: neighbouring megabytes take turns, so that all devices work. */
+static unsigned first_copy(const struct chunk *chunk, const struct stripe_run *run, u64 logical)
+{
+	return chunk->type & BTRFS_BLOCK_GROUP_DUP ? 0 : (unsigned)(logical / MIB(1) % run->copies);
+}
+
 /* The stripe that try @n reads: copies that are up to date before those that are not. */
-static unsigned copy_by_age(const struct volume *vol, const struct chunk *chunk,
+static unsigned copy_by_age(const struct volume *vol, const struct chunk *chunk, u64 logical,
 			    const struct stripe_run *run, unsigned n)
 {
+	unsigned first = first_copy(chunk, run, logical);
+
 	for (int stale = 0; stale < 2; stale++) {
 		for (unsigned i = 0; i < run->copies; i++) {
-			const struct member *m = stripe_member(vol, chunk, run->first + i);
+			unsigned stripe = run->first + (first + i) % run->copies;
+			const struct member *m = stripe_member(vol, chunk, stripe);
 
 			if ((m && m->stale) == stale && n-- == 0)
-				return run->first + i;
+				return stripe;
 		}
 	}
 	return run->first;
@@ -72,7 +81,7 @@ static int read_run(struct volume *vol, const struct chunk *chunk, u64 logical, 
 	*from = NULL;
 	if (try >= run.copies)
 		return parity_rebuild(vol, chunk, logical, len, try - run.copies, buf);
-	stripe = copy_by_age(vol, chunk, &run, try);
+	stripe = copy_by_age(vol, chunk, logical, &run, try);
 	*from = stripe_member(vol, chunk, stripe);
 	return member_read(*from, buf, len, chunk->stripes[stripe].physical + run.offset);
 }
@@ -129,7 +138,7 @@ static int rewrite_copy(const struct hunt *h, unsigned try)
 	for (u32 at = 0; !err && at < h->len;) {
 		struct stripe_run run =
 			stripe_run_at(h->chunk, h->logical + at, h->len - at);
-		unsigned stripe = copy_by_age(h->vol, h->chunk, &run, try);
+		unsigned stripe = copy_by_age(h->vol, h->chunk, h->logical, &run, try);
 		struct iovec iov = {(u8 *)h->buf + at, run.len};
 
 		err = volume_write_stripe(h->vol, h->chunk, stripe, run.offset, &iov, 1);
@@ -141,7 +150,7 @@ static int rewrite_copy(const struct hunt *h, unsigned try)
 static bool copy_is_there(const struct hunt *h, unsigned try)
 {
 	struct stripe_run run = stripe_run_at(h->chunk, h->logical, h->len);
-	unsigned stripe = copy_by_age(h->vol, h->chunk, &run, try);
+	unsigned stripe = copy_by_age(h->vol, h->chunk, h->logical, &run, try);
 
 	return member_usable(stripe_member(h->vol, h->chunk, stripe));
 }

@@ -90,26 +90,43 @@ int volume_write_super(struct volume *vol, struct btrfs_super_block *sb, enum su
 	return 0;
 }
 
+/* The logical range of a chunk that is on superblock copy @copy by way of stripe @stripe; false: none. */
+static bool super_range(const struct chunk *chunk, unsigned stripe, unsigned copy, u64 *logical,
+			u64 *len)
+{
+	u64 physical = chunk->stripes[stripe].physical, offset = super_offset(copy);
+
+	if (offset < physical || offset - physical >= chunk_stripe_bytes(chunk))
+		return false;
+	stripe_map_reverse(chunk, stripe, ALIGN_DOWN(offset - physical, STRIPE_LEN), logical, len);
+	return *len > 0;
+}
+
+/* Stripes of a mirror are often at the same place of their devices: one range, then. */
+static bool range_seen(const struct chunk *chunk, unsigned stripes, u64 logical)
+{
+	for (unsigned i = 0; i < stripes; i++)
+		for (unsigned copy = 0; copy < SUPER_COPIES_MAX; copy++) {
+			u64 other, len;
+
+			if (super_range(chunk, i, copy, &other, &len) && other == logical)
+				return true;
+		}
+	return false;
+}
+
 void volume_super_stripes(struct volume *vol, const struct chunk *chunk,
 			  void (*cb)(void *ctx, u64 logical, u64 len), void *ctx)
 {
-	u64 bytes = chunk_stripe_bytes(chunk);
-
 	/* the kernel keeps the first 64 KiB of the address space free too */
 	if (chunk->logical < SUPER_OFFSET)
 		cb(ctx, chunk->logical, MIN(SUPER_OFFSET - chunk->logical, chunk->length));
-	for (u16 i = 0; i < chunk->num_stripes; i++) {
-		u64 physical = chunk->stripes[i].physical;
-
+	for (u16 i = 0; i < chunk->num_stripes; i++)
 		for (unsigned copy = 0; copy < SUPER_COPIES_MAX; copy++) {
-			u64 offset = super_offset(copy), logical, len;
+			u64 logical, len;
 
-			if (offset < physical || offset - physical >= bytes)
-				continue;
-			stripe_map_reverse(chunk, i, ALIGN_DOWN(offset - physical, STRIPE_LEN),
-					   &logical, &len);
-			if (len)
+			if (super_range(chunk, i, copy, &logical, &len) &&
+			    !range_seen(chunk, i, logical))
 				cb(ctx, logical, len);
 		}
-	}
 }
