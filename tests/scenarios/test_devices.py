@@ -242,7 +242,7 @@ def test_unequal_devices_fill_like_the_kernel(subject, scratch, profile, sizes):
     m = subject.mount(paths[0], devices.options(paths))
     ours = fill(m.path)
     m.umount()
-    with devices.KernelDevices(paths, "ro") as mnt:
+    with devices.KernelDevices(paths) as mnt:
         seen = os.statvfs(mnt)
         placed_here = usage(mnt)
     assert placed_here == placed_there
