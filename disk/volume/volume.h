@@ -138,8 +138,8 @@ _must_check_ int volume_read_node(struct volume *vol, const struct node_expect *
 _must_check_ int volume_read_data(struct volume *vol, u64 logical, u64 len, const u8 *csums,
 				  const bool *present, void *buf, bool (*still_wanted)(void *ctx),
 				  void *ctx);
-/* Like volume_read_data, but no repair and no log line: the caller looks the mapping up again
- * before it believes the fault. */
+/* One look at the first copy, -EIO if anything there is bad; no other copy, no repair, no log line: the
+ * caller looks the mapping up again before it believes the fault, then calls volume_read_data(). */
 _must_check_ int volume_read_data_quiet(struct volume *vol, u64 logical, u64 len, const u8 *csums,
 					const bool *present, void *buf);
 

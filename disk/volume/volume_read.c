@@ -23,7 +23,6 @@ struct hunt {
 	int (*judge)(const struct hunt *h, struct reason *why, enum device_error *fault);
 	const struct node_expect *node;
 	const u8 *csum; /* NULL: nothing to compare */
-	bool quiet;
 	bool (*still_wanted)(void *ctx);
 	void *ctx;
 };
@@ -113,7 +112,7 @@ static int read_judged(const struct hunt *h, unsigned try, struct reason *why)
 		return err;
 	}
 	err = h->judge(h, why, &fault);
-	if (err && from && !h->quiet)
+	if (err && from)
 		member_count(from, fault);
 	return err;
 }
@@ -161,7 +160,7 @@ static void repair_copies(const struct hunt *h, unsigned good)
 	struct iovec iov = {h->buf, h->len};
 	struct cursor c = {&iov, 1, 0};
 
-	if (h->vol->readonly || h->quiet || (h->still_wanted && !h->still_wanted(h->ctx)))
+	if (h->vol->readonly || (h->still_wanted && !h->still_wanted(h->ctx)))
 		return;
 	if (stripe_map_has_parity(h->chunk)) {
 		if (copy_is_there(h, 0))
@@ -186,7 +185,7 @@ static int hunt_copies(const struct hunt *h)
 			repair_copies(h, try);
 		return 0;
 	}
-	if (!h->quiet && volume_fault_is_new(h->vol, h->logical))
+	if (volume_fault_is_new(h->vol, h->logical))
 		log_fault("block %llu is bad in every copy (%u): %s",
 			  (unsigned long long)h->logical, tries, why.text);
 	return -EIO;
@@ -336,15 +335,14 @@ static int read_span(struct volume *vol, const struct chunk *chunk, u64 logical,
 			.buf = buf + i * vol->sectorsize,
 			.judge = judge_sector,
 			.csum = sector_csum(vol, r, i),
-			.quiet = r->quiet,
 			.still_wanted = r->still_wanted,
 			.ctx = r->ctx,
 		};
 		enum device_error fault;
 		int err = io ? io : judge_sector(&h, NULL, &fault);
 
-		if (err && (err = hunt_copies(&h)))
-			return err;
+		if (err && (r->quiet || (err = hunt_copies(&h))))
+			return r->quiet ? -EIO : err;
 	}
 	return 0;
 }

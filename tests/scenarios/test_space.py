@@ -127,6 +127,27 @@ def test_bad_dup_copy_is_repaired(subject, image):
     images.judge(image)
 
 
+@pytest.mark.fuse_only
+def test_bad_copy_of_data_is_repaired(subject, scratch):
+    """The copy that is read first is bad: the reader gets the other, and the first is right again afterwards."""
+    image = images.make(os.path.join(scratch, "img"), 512, "-d", "dup")
+    data = os.urandom(1 << 20)
+    with KernelMount(image) as mnt:
+        files.write(f"{mnt}/f", data)
+        inode = files.inode(f"{mnt}/f")
+    disk = dump.file_extents(image, inode)[0].disk
+    first, second = dump.physical(image, disk + 40960)
+    for bad in (first, second):
+        damage(image, bad)
+        m = subject.mount(image)
+        assert files.read(m.join("f")) == data
+        m.umount()
+        if bad == first:
+            assert read_at(image, first, 4096) == data[40960:45056]
+    write_at(image, second, data[40960:45056])
+    images.judge(image)
+
+
 def damage(image, offset):
     with open(image, "r+b") as f:
         f.seek(offset + 2000)
