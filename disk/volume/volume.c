@@ -160,7 +160,13 @@ static int check_device_fits(const struct device *dev, const struct btrfs_super_
 static int check_same_fs(const struct volume *vol, const struct btrfs_super_block *sb,
 			 struct reason *why)
 {
+	u64 flags = get_le64(&vol->super.flags) | get_le64(&sb->flags);
+
 	if (!vol->member_count || !memcmp(vol->super.fsid, sb->fsid, BTRFS_FSID_SIZE))
+		return 0;
+	/* a change of the shown id that was cut short: what the nodes carry is the same on all */
+	if (flags & BTRFS_SUPER_FLAG_CHANGING_FSID_V2 &&
+	    !memcmp(vol->super.dev_item.fsid, sb->dev_item.fsid, BTRFS_FSID_SIZE))
 		return 0;
 	reason_set(why, "it belongs to another file system");
 	return -EINVAL;

@@ -250,3 +250,26 @@ def test_refused_by_name(subject, scratch, bit, name):
         with pytest.raises(MountRefused, match=name):
             subject.mount(path, options)
     assert images.sha256(path) == before
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_change_of_fsid_cut_short(subject, scratch, first):
+    """btrfstune died between the superblocks of two devices: they show different ids, and belong together."""
+    paths = [os.path.join(scratch, n) for n in ("one", "two")]
+    for path in paths:
+        with open(path, "wb") as f:
+            f.truncate(256 << 20)
+    run("mkfs.btrfs", "-q", "-f", "-m", "raid1", "-d", "raid1", *paths)
+    m = subject.mount(paths[0], f"device={paths[1]}")
+    files.write(m.join("f"), b"content" * 1000)
+    m.umount()
+
+    def begin_change(sb):
+        sb.or_u64(superblock.FLAGS, superblock.CHANGING_FSID_V2)
+        sb.or_u64(superblock.INCOMPAT, superblock.METADATA_UUID)
+        sb.data[superblock.METADATA_UUID_AT:superblock.METADATA_UUID_AT + 16] = sb.data[32:48]
+        sb.data[32:48] = os.urandom(16)
+    superblock.edit(paths[1], begin_change)
+    m = subject.mount(paths[first], f"ro,device={paths[1 - first]}")
+    assert files.read(m.join("f")) == b"content" * 1000
+    m.umount()
