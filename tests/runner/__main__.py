@@ -93,6 +93,8 @@ def main():
     total, seconds, _ = parts.timed(how, args.names, ["--full"] if args.full else [])
     for name, reason in total.skipped:
         say(f"skipped: {name}: {reason}")
+    for name in total.unsteady:
+        say(f"unsteady: {name}: failed once, passed when repeated alone")
     for name, _ in total.failed:
         say(f"failed: {name}")
     say(f"{seconds:.0f} s in all")

@@ -16,11 +16,13 @@ class Results:
     passed: int = 0
     failed: list = field(default_factory=list)      # (name, last words)
     skipped: list = field(default_factory=list)     # (name, reason)
+    unsteady: list = field(default_factory=list)    # failed once and passed when repeated alone: each is a bug somewhere
 
     def add(self, other):
         self.passed += other.passed
         self.failed += other.failed
         self.skipped += other.skipped
+        self.unsteady += other.unsteady
 
     @property
     def count(self):
@@ -46,6 +48,24 @@ def of_pytest(path, code, out):
     if not explained:
         results.failed.append(("pytest", f"exit {code}\n{tail(out)}"))
     return results
+
+
+def node_id(name):
+    """What pytest calls a test of which junit says `tests.folder.file.Class::name`."""
+    where, _, test = name.partition("::")
+    words = where.split(".")
+    classes = [w for w in words if w[:1].isupper()]
+    path = "/".join(w for w in words if w not in classes) + ".py"
+    return "::".join([path, *classes, test])
+
+
+def settle(first, again):
+    """@first with what its failures came to when they were repeated by themselves."""
+    still = {name for name, _ in again.failed}
+    first.unsteady = [name for name, _ in first.failed if name not in still]
+    first.failed = [f for f in first.failed if f[0] in still] + [f for f in again.failed if "::" not in f[0]]
+    first.passed += len(first.unsteady)
+    return first
 
 
 def _add_case(results, case):

@@ -130,7 +130,7 @@ def test_noise_while_in_use(subject, scratch, profile):
     m = subject.mount(paths[0], devices.options(paths))
     tree.fill(m.path, "before", 3)
     tree.small(m.path, "small", 40)
-    os.sync()
+    run("sync", "-f", m.path)
     noise(paths[1])
     tree.fill(m.path, "after", 3, 450_000, sync=True)
     tree.small(m.path, "later", 40)
@@ -225,9 +225,10 @@ def test_too_many_gone(subject, scratch):
 
 
 @pytest.mark.parametrize("profile,sizes", [("raid1", (200, 500, 300)), ("raid0", (200, 500, 300)), ("single", (200, 400)),
-                                           ("raid5", (250, 500, 300)), ("raid10", (200, 300, 300, 500, 400))])
+                                           ("raid10", (200, 300, 300, 500, 400))])
 def test_unequal_devices_fill_like_the_kernel(subject, scratch, profile, sizes):
-    """Chunks go where the kernel puts them, and df says what the kernel says."""
+    """Chunks go where the kernel puts them, and df says what the kernel says. Not RAID5: Linux 6.18 was seen to deadlock in
+    its own umount after filling one of unequal devices, and no sync(2) on the machine returned any more."""
     paths = devices.make(scratch, sizes, "-d", profile, "-m", "raid1")
     twins = devices.copy(paths)
 

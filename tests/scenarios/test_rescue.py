@@ -6,6 +6,7 @@ import pytest
 
 from harness import dump, files, image as images, superblock
 from harness.kernel import KernelMount
+from harness.shell import run
 from harness.subject import MountRefused
 
 pytestmark = pytest.mark.fuse_only
@@ -22,10 +23,10 @@ def filled(image):
     with KernelMount(image) as mnt:
         for i in range(COUNT):
             files.write(f"{mnt}/f{i:03}", content(i))
-        os.sync()
+        run("sync", "-f", mnt)
         for n in ("late1", "late2"):
             files.write(f"{mnt}/{n}", b"late", sync=True)
-            os.sync()
+            run("sync", "-f", mnt)
     return image
 
 
