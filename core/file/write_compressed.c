@@ -118,6 +118,8 @@ static int place(struct write_run *run, const struct piece *p, struct new_extent
 	r = space_alloc_data(run->inode->fs, p->disk_len, p->disk_len, &e->at);
 	if (r == 0)
 		run->promised -= p->disk_len;
+	if (r == 0)
+		e->group = e->at.bg->logical;
 	return r;
 }
 
@@ -133,7 +135,7 @@ static int place_all(struct write_run *run, struct piece *p, int n, struct new_e
 		e[i].csums = TAKE(p[i].csums);
 		SP("wr.alloc", .ino = run->inode->ino, .root = run->inode->root->id,
 		   .off = p[i].start, .len = p[i].end - p[i].start, .bytenr = e[i].at.logical,
-		   .bg = e[i].at.bg->logical);
+		   .bg = e[i].group);
 		i++;
 	}
 	*ret = i;

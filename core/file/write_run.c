@@ -188,7 +188,7 @@ static int extent_join(struct write_run *run, struct new_extent *e)
 
 int new_extent_map(struct write_run *run, struct new_extent *e)
 {
-	SP("wr.cow_item", RUN_KEYS(run, e->start, e->end, e->at.logical, e->at.bg->logical));
+	SP("wr.cow_item", RUN_KEYS(run, e->start, e->end, e->at.logical, e->group));
 	while (run->pos < e->end) {
 		int r = extent_join(run, e);
 
@@ -210,16 +210,16 @@ void new_extent_put(struct fs *fs, struct new_extent *e)
 static int extent_write(struct write_run *run, struct new_extent *e)
 {
 	struct inode *inode = run->inode;
-	u64 group = e->at.bg->logical;
 	int r;
 
-	SP("wr.alloc", RUN_KEYS(run, e->start, e->end, e->at.logical, group));
+	e->group = e->at.bg->logical;
+	SP("wr.alloc", RUN_KEYS(run, e->start, e->end, e->at.logical, e->group));
 	if (!file_nodatasum(inode)) {
 		e->csums = write_run_csums(run, e->start, e->end);
 		if (!e->csums)
 			return -ENOMEM;
 	}
-	r = write_run_io(run, e->start, e->end, e->at.logical, group);
+	r = write_run_io(run, e->start, e->end, e->at.logical, e->group);
 	if (r < 0)
 		return r;
 	if (!GUARD(inflight_drain))

@@ -47,6 +47,7 @@ _must_check_ int write_run_io(const struct write_run *run, u64 start, u64 end, u
 struct new_extent {
 	u64 start, end;       /* in the file */
 	struct data_alloc at; /* on the device; its reservation is held until the first reference */
+	u64 group;            /* where that is: outlives the reservation, for sync points */
 	u8 *csums;            /* from the buffer pool; NULL: none wanted */
 	u8 compression;
 	bool referenced;

@@ -35,7 +35,7 @@ def play(build, scratch, guard, seed):
     if on:
         assert not broken, broken
         assert not failures, failures[0]
-        assert len(done) == STATES
+        assert len(done) >= STATES, len(done)
     elif not failures:
         pytest.fail(f"guard {name} is off and none of {len(done)} power cuts is bad: the test has no teeth")
     else:
