@@ -116,10 +116,10 @@ static int place(struct write_run *run, const struct piece *p, struct new_extent
 
 	*e = (struct new_extent){.start = p->start, .end = p->end, .compression = p->choice->type};
 	r = space_alloc_data(run->inode->fs, p->disk_len, p->disk_len, &e->at);
-	if (r == 0)
+	if (r == 0) {
 		run->promised -= p->disk_len;
-	if (r == 0)
 		e->group = e->at.bg->logical;
+	}
 	return r;
 }
 

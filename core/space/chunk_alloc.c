@@ -98,12 +98,18 @@ static int find_holes(struct fs *fs, struct hole_list *ret)
 	return 0;
 }
 
+/* A conversion's beginning and end change it. */
+static u64 metadata_profile(struct space *s)
+{
+	MUTEX_SCOPE(&s->lock);
+	return s->info[SPACE_METADATA].profile;
+}
+
 /* Room for metadata chunks and raw, from the holes. */
 static int measure_room(struct fs *fs, const struct hole_list *holes, u64 *meta, u64 *raw)
 {
 	_cleanup_free_ u64 *room = calloc(holes->count + 1, sizeof(*room));
-	const struct raid_profile *p =
-		raid_profile_of(fs->space->info[SPACE_METADATA].profile);
+	const struct raid_profile *p = raid_profile_of(metadata_profile(fs->space));
 
 	if (!room)
 		return -ENOMEM;

@@ -93,11 +93,17 @@ static u64 unallocated(struct fs *fs, const struct raid_profile *p)
 	return raw;
 }
 
+static u64 data_profile(struct space *s)
+{
+	MUTEX_SCOPE(&s->lock);
+	return s->info[SPACE_DATA].profile;
+}
+
 void space_statfs(struct fs *fs, struct space_stat *ret)
 {
 	struct space *s = fs->space;
 	const struct space_info *data = &s->info[SPACE_DATA], *meta = &s->info[SPACE_METADATA];
-	u64 room = unallocated(fs, raid_profile_of(data->profile)), raw_used = 0, meta_free;
+	u64 room = unallocated(fs, raid_profile_of(data_profile(s))), raw_used = 0, meta_free;
 	unsigned copies;
 
 	MUTEX_SCOPE(&s->lock);
