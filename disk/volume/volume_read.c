@@ -10,7 +10,7 @@
 #include "disk/codec/csum.h"
 #include "disk/volume/volume_internal.h"
 
-#define SPAN_MAX GIB(1)
+#define SPAN_MAX MIB(1) /* then another copy has its turn */
 
 /* One block to find a good copy of. */
 struct hunt {
@@ -41,7 +41,7 @@ static int not_mapped(u64 logical, u64 len)
 /* The copy to begin with: neighbouring megabytes take turns, so that all devices work. */
 static unsigned first_copy(const struct chunk *chunk, const struct stripe_run *run, u64 logical)
 {
-	return chunk->type & BTRFS_BLOCK_GROUP_DUP ? 0 : (unsigned)(logical / MIB(1) % run->copies);
+	return chunk->type & BTRFS_BLOCK_GROUP_DUP ? 0 : (unsigned)(logical / SPAN_MAX % run->copies);
 }
 
 /* The stripe that try @n reads: copies that are up to date before those that are not. */
@@ -356,7 +356,8 @@ static int read_data(struct volume *vol, u64 logical, u64 len, struct data_read 
 
 		if (!chunk)
 			return r.quiet ? -EIO : not_mapped(logical, len);
-		n = stripe_run_at(chunk, logical, MIN(len, SPAN_MAX)).len;
+		n = MIN(len, SPAN_MAX - logical % SPAN_MAX);
+		n = stripe_run_at(chunk, logical, n).len;
 		sectors = n / vol->sectorsize;
 		err = read_span(vol, chunk, logical, n, &r, buf);
 		if (err)
