@@ -17,6 +17,7 @@
 #include "core/inode/inode_table.h"
 
 #define START_BYTES MIB(24)
+#define STOP_BYTES MIB(12) /* far enough below for the thread not to be woken by every write */
 #define LIMIT_BYTES MIB(64)
 #define AGE_MS 5000
 #define TICK_MS 1000
@@ -172,8 +173,12 @@ static void flush_some(struct file_flusher *f)
 {
 	struct inode *inode;
 
-	while (!f->stopping && (inode = take_oldest(f, atomic_load(&f->bytes) <= START_BYTES)))
+	bool much = atomic_load(&f->bytes) > START_BYTES;
+
+	while (!f->stopping && (inode = take_oldest(f, !much))) {
 		flush_one(inode);
+		much = much && atomic_load(&f->bytes) > STOP_BYTES;
+	}
 }
 
 static void *flusher_main(void *arg)

@@ -45,13 +45,24 @@ class KernelMount:
         self.log = KernelLog()
         self.loop = Loop(self.image, readonly)
         try:
-            run("mount", "-t", "btrfs", *(["-o", self.options] if self.options else []), self.loop.device, self.path)
+            self._mount()
         except BaseException:
             self.complaints = self.log.complaints(self.loop.device)
             self.close()
             raise
         self.mounted = True
         return self
+
+    def _mount(self):
+        """A fusermount3 of somebody else copies the whole mount table for a moment: what was unmounted meanwhile is still open
+        then, and its twin refused."""
+        for attempt in range(100):
+            try:
+                return run("mount", "-t", "btrfs", *(["-o", self.options] if self.options else []), self.loop.device, self.path)
+            except CommandFailed as e:
+                if "File exists" not in str(e) or attempt == 99:
+                    raise
+                time.sleep(0.05)
 
     def umount(self):
         try:
