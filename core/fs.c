@@ -16,6 +16,7 @@
 #include "core/file/plain_cache.h"
 #include "core/inode/inode.h"
 #include "core/inode/orphan.h"
+#include "core/quota/qgroup.h"
 #include "core/space/free_space_build.h"
 #include "core/space/free_space_cache.h"
 #include "core/space/space.h"
@@ -167,6 +168,7 @@ static const struct global_tree global_trees[] = {
 	{ BTRFS_UUID_TREE_OBJECTID, offsetof(struct fs, uuid_root), "uuid", true },
 	{ BTRFS_DATA_RELOC_TREE_OBJECTID, offsetof(struct fs, data_reloc_root), "data relocation",
 	  true },
+	{ BTRFS_QUOTA_TREE_OBJECTID, offsetof(struct fs, quota_root), "quota", true },
 	{ BTRFS_BLOCK_GROUP_TREE_OBJECTID, offsetof(struct fs, block_group_root), "block-group",
 	  true },
 };
@@ -265,6 +267,8 @@ static int load_trees(struct fs *fs, struct reason *why)
 		return r;
 	}
 	r = mount_root_choose(fs, why);
+	if (r == 0)
+		r = quota_load(fs, why);
 	return r < 0 ? r : space_load(fs, why);
 }
 
@@ -334,6 +338,7 @@ static void destroy(struct fs *fs)
 	if (fs->roots)
 		root_table_destroy(fs);
 	drop_roots(fs);
+	quota_destroy(fs->quota);
 	delayed_refs_destroy(fs->drefs);
 	node_cache_free(fs->cache);
 	epochs_destroy(fs->epochs);

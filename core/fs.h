@@ -24,6 +24,7 @@ struct inode_table;
 struct root_table;
 struct file_flusher;
 struct plain_cache;
+struct quota;
 struct work_pool;
 
 /* What a read-only rescue mount does without (the kernel's `rescue=`). */
@@ -98,6 +99,7 @@ struct fs {
 	struct root *fst_stale; /* one that is about to be rebuilt */
 	struct root *uuid_root; /* NULL if the image has none */
 	struct root *data_reloc_root; /* only its nodes matter to us; NULL if there is none */
+	struct root *quota_root; /* NULL if the image has none */
 	struct root *block_group_root; /* where BLOCK_GROUP_ITEMs are: extent_root without the feature */
 
 	struct root *top_root; /* subvolume 5, always loaded */
@@ -112,6 +114,7 @@ struct fs {
 	struct file_flusher *flusher;
 	struct work_pool *workers;    /* for what keeps a core busy: compression */
 	struct plain_cache *plain_cache;
+	struct quota *quota;          /* NULL: nothing to account */
 	_Atomic u64 reuse_count;      /* goes up before freed space becomes usable again */
 	struct fs_hooks hooks;
 	void *relocation;       /* owned by the layer above */

@@ -34,7 +34,7 @@ static const struct feature incompat_features[] = {
 	{ BTRFS_FEATURE_INCOMPAT_ZONED, "zoned", false },
 	{ BTRFS_FEATURE_INCOMPAT_EXTENT_TREE_V2, "extent tree v2", false },
 	{ BTRFS_FEATURE_INCOMPAT_RAID_STRIPE_TREE, "RAID stripe tree", false },
-	{ BTRFS_FEATURE_INCOMPAT_SIMPLE_QUOTA, "simple quotas", false },
+	{ BTRFS_FEATURE_INCOMPAT_SIMPLE_QUOTA, "simple quotas", true },
 	{ FEATURE_INCOMPAT_REMAP_TREE, "remap tree", false },
 };
 
@@ -156,9 +156,6 @@ struct refused_item {
 };
 
 static const struct refused_item refused_items[] = {
-	{ { BTRFS_QUOTA_TREE_OBJECTID, BTRFS_ROOT_ITEM_KEY, 0 },
-	  { BTRFS_QUOTA_TREE_OBJECTID, BTRFS_ROOT_ITEM_KEY, UINT64_MAX },
-	  "quotas are enabled (quota tree)" },
 	{ { BTRFS_TREE_RELOC_OBJECTID, BTRFS_ROOT_ITEM_KEY, 0 },
 	  { BTRFS_TREE_RELOC_OBJECTID, BTRFS_ROOT_ITEM_KEY, UINT64_MAX },
 	  "an interrupted relocation (relocation tree)" },

@@ -15,6 +15,7 @@
 #include "core/extent/extent_alloc.h"
 #include "core/file/file_extent.h"
 #include "core/fs.h"
+#include "core/quota/qgroup.h"
 #include "core/space/block_group.h"
 #include "core/subvol/root_table.h"
 #include "core/trans/transaction.h"
@@ -135,13 +136,15 @@ static int switch_refs(struct graph *g, struct trans *trans, struct moved_extent
 	int r = new_holders(g, e, &holders);
 
 	if (r == 0)
-		r = dref_add_new_shared(trans, e->to.logical, e->len, holders, e->refs.count);
+		r = dref_add_new_shared(trans, e->to.logical, e->len, e->refs.info.owner,
+					e->refs.info.owner ? e->refs.info.generation : 0, holders,
+					e->refs.count);
 	for (u32 i = 0; r == 0 && i < e->refs.count; i++) {
 		const struct ref_count *held = &e->refs.v[i];
 
 		r = dref_add(trans, e->from, e->len, 0, true, &held->ref, -(int)held->count);
 	}
-	return r;
+	return r < 0 ? r : quota_moved(trans, e->from, e->to.logical, e->len);
 }
 
 static bool is_switched_now(const struct moved_extent *e)

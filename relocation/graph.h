@@ -65,7 +65,8 @@ _must_check_ int graph_add(struct graph *g, u64 logical, u8 level);
  * the extent tree names a parent that does not point here. */
 _must_check_ int graph_close(struct graph *g);
 
-/* Writes all nodes of the closed graph anew and hangs them into their trees. */
+/* Writes all nodes of the closed graph anew and hangs them into their trees. From then on @trans is
+ * neutral: the rest of it moves extents, too. */
 _must_check_ int graph_apply(struct graph *g, struct trans *trans);
 
 /* Reservation items for @nodes new nodes: an item stands for a path that is copied and split. */

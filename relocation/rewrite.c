@@ -17,6 +17,7 @@
 
 #include "core/extent/delayed_ref.h"
 #include "core/fs.h"
+#include "core/quota/qgroup.h"
 #include "core/space/space.h"
 #include "core/subvol/root_table.h"
 #include "core/trans/transaction.h"
@@ -127,7 +128,7 @@ static int make_copy(struct graph *g, struct trans *trans, struct graph_node *no
 	node->copy = copy;
 	node_cache_insert_new(copy);
 	trans_add_dirty(trans, copy);
-	return 0;
+	return quota_moved(trans, node->logical, logical, g->fs->nodesize);
 }
 
 int graph_map_ref(struct graph *g, const struct ref *ref, struct ref *ret)
@@ -159,16 +160,17 @@ static int move_refs(struct graph *g, struct trans *trans, struct graph_node *no
 
 		r = graph_map_ref(g, &held->ref, &ref);
 		if (r == 0 && i == 0) {
-			r = dref_add_moved_node(trans, node->copy->logical, node->level, flags, &ref,
-						&first, node->copy->generation);
+			r = dref_add_moved_node(trans, node->copy->logical, node->level, flags,
+						node->old->owner, &ref, &first,
+						node->copy->generation);
 			more--;
 		}
 		if (r == 0 && more)
 			r = dref_add(trans, node->copy->logical, g->fs->nodesize, node->level,
 				     false, &ref, more);
 		if (r == 0)
-			r = dref_add(trans, node->logical, g->fs->nodesize, node->level, false,
-				     &held->ref, -(int)held->count);
+			r = dref_drop_node(trans, node->logical, node->level, node->old->owner,
+					   &held->ref, (int)held->count);
 	}
 	return r;
 }
@@ -269,8 +271,10 @@ static int each_node(struct graph *g, struct trans *trans, step_fn *step)
 
 int graph_apply(struct graph *g, struct trans *trans)
 {
-	int r = each_node(g, trans, copy_or_edit);
+	int r;
 
+	trans->neutral = true;
+	r = each_node(g, trans, copy_or_edit);
 	if (r == 0)
 		r = each_node(g, trans, refs_of_copy);
 	SP("rl.switch_mid");

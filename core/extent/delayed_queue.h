@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 #include "core/extent/delayed_ref.h"
+#include "core/quota/qgroup_touched.h"
 
 #define DREF_SHARDS 64
 
@@ -23,6 +24,7 @@ struct dref_head {
 	u64 flags_set;
 	struct key first_key; /* with create, of nodes */
 	u64 generation;       /* with create: what the item says; 0: the running transaction */
+	u64 owner;            /* who pays for it with simple quotas; 0: nobody */
 	s64 total;            /* sum of the counts */
 	u32 nr, room;
 	struct ref_count *refs; /* sorted by ref_cmp, no zero counts */
@@ -43,11 +45,14 @@ struct dref_shard {
 	u32 nr;
 	struct dropped_holder *dropped;
 	u32 dropped_count, dropped_room;
+	struct touched_set touched; /* if traced: since the last commit */
 };
 
 struct delayed_refs {
 	struct dref_shard shards[DREF_SHARDS];
 	_Atomic u64 count;
+	bool traced; /* constant while anybody is joined */
+	_Atomic u64 touched_count;
 };
 
 /* One change as it is asked for. */
@@ -59,6 +64,8 @@ struct dref_change {
 	u64 flags_set;
 	const struct key *first_key;
 	u64 generation;
+	u64 owner;
+	bool neutral;          /* holders stay the same: not for the trace */
 	const struct ref *ref; /* NULL: flags only */
 	int count;
 };

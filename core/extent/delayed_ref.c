@@ -12,6 +12,7 @@
 
 #include "core/extent/extent_alloc.h"
 #include "core/fs.h"
+#include "core/quota/qgroup.h"
 #include "core/trans/transaction.h"
 #include "disk/base/log.h"
 #include "disk/base/sync_point.h"
@@ -71,6 +72,7 @@ void delayed_refs_destroy(struct delayed_refs *d)
 			}
 		free(s->buckets);
 		free(s->dropped);
+		touched_free(&s->touched);
 		mutex_destroy(&s->ref_mutex);
 		mutex_destroy(&s->lock);
 	}
@@ -199,8 +201,7 @@ static struct dref_head *head_new(const struct dref_change *c)
 	head->level = c->level;
 	head->is_data = c->is_data;
 	head->create = c->create;
-	if (c->generation)
-		head->generation = c->generation;
+	head->generation = c->generation;
 	if (c->first_key)
 		head->first_key = *c->first_key;
 	return head;
@@ -215,6 +216,8 @@ static bool contradicts(const struct dref_head *head, const struct dref_change *
 static int head_change(struct dref_head *head, const struct dref_change *c)
 {
 	head->flags_set |= c->flags_set;
+	if (c->owner)
+		head->owner = c->owner;
 	return c->ref ? head_add_ref(head, c->ref, c->count) : 0;
 }
 
@@ -242,13 +245,34 @@ static int queue_new(struct delayed_refs *d, struct dref_shard *s, const struct 
 	return 0;
 }
 
+/* Could this change which subvolumes hold the extent? Parents are nodes of subvolumes. */
+static bool concerns_subvolumes(const struct dref_change *c)
+{
+	return c->ref && !c->neutral && (c->ref->parent || qgroup_counts_tree(c->ref->root));
+}
+
+/* Lock held. */
+static int trace(struct delayed_refs *d, struct dref_shard *s, const struct dref_change *c)
+{
+	size_t before = s->touched.count;
+	int r;
+
+	if (!d->traced || !concerns_subvolumes(c))
+		return 0;
+	r = touched_note(&s->touched, c->logical, c->len, c->create);
+	atomic_fetch_add(&d->touched_count, s->touched.count - before);
+	return r;
+}
+
 /* Lock held. */
 static int queue_locked(struct delayed_refs *d, struct dref_shard *s, const struct dref_change *c)
 {
 	struct dref_head **at = slot_of(s, c->logical);
 	struct dref_head *head = at ? *at : NULL;
-	int r;
+	int r = trace(d, s, c);
 
+	if (r < 0)
+		return r;
 	if (!head)
 		return queue_new(d, s, c);
 	if (contradicts(head, c))
@@ -410,6 +434,81 @@ struct dref_sum dref_queue_peek(struct delayed_refs *d, u64 logical, const struc
 				 .others = head->nr > ours};
 }
 
+/* ---- the trace for quotas ---- */
+
+void delayed_refs_trace(struct fs *fs)
+{
+	fs->drefs->traced = true;
+}
+
+u64 delayed_refs_touched(struct fs *fs)
+{
+	return atomic_load(&fs->drefs->touched_count);
+}
+
+static int take_shard(struct dref_shard *s, struct touched_set *into)
+{
+	struct touched_set set;
+	int r = 0;
+
+	mutex_lock(&s->lock);
+	set = TAKE(s->touched);
+	mutex_unlock(&s->lock);
+	for (size_t i = 0; r == 0 && i < set.room; i++)
+		if (set.v[i].len)
+			r = touched_put(into, &set.v[i]);
+	touched_free(&set);
+	return r;
+}
+
+int delayed_refs_take_touched(struct fs *fs, struct touched_set *into)
+{
+	int r = 0;
+
+	for (int i = 0; r == 0 && i < DREF_SHARDS; i++)
+		r = take_shard(&fs->drefs->shards[i], into);
+	atomic_store(&fs->drefs->touched_count, 0);
+	return r;
+}
+
+static int note(struct delayed_refs *d, const struct touched *t)
+{
+	struct dref_shard *s = shard_of(d, t->logical);
+	MUTEX_SCOPE(&s->lock);
+
+	return touched_put(&s->touched, t);
+}
+
+static bool take_note(struct delayed_refs *d, u64 logical, struct touched *ret)
+{
+	struct dref_shard *s = shard_of(d, logical);
+	MUTEX_SCOPE(&s->lock);
+
+	return touched_take(&s->touched, logical, ret);
+}
+
+int delayed_refs_move_touched(struct fs *fs, u64 from, u64 to)
+{
+	struct touched t;
+	int r;
+
+	if (!take_note(fs->drefs, from, &t))
+		return 0;
+	t.logical = to;
+	r = note(fs->drefs, &t);
+	return r < 0 ? r : 1;
+}
+
+int delayed_refs_touch_moved(struct fs *fs, u64 from, u64 to, u64 len)
+{
+	struct touched old = {from, from, len, false};
+	int r;
+
+	(void)take_note(fs->drefs, from, &old);
+	r = note(fs->drefs, &old);
+	return r < 0 ? r : note(fs->drefs, &(struct touched){to, to, len, true});
+}
+
 /* The interface of delayed_ref.h */
 
 static int refused(const struct dref_change *c, int r)
@@ -436,31 +535,52 @@ int dref_add(struct trans *trans, u64 logical, u64 len, u8 level, bool is_data,
 							 .len = len,
 							 .level = level,
 							 .is_data = is_data,
+							 .neutral = trans->neutral,
 							 .ref = ref,
 							 .count = count});
+}
+
+int dref_drop_node(struct trans *trans, u64 logical, u8 level, u64 owner, const struct ref *ref,
+		   int count)
+{
+	return queue_logged(trans, &(struct dref_change){.logical = logical,
+							 .len = trans->fs->nodesize,
+							 .level = level,
+							 .owner = owner,
+							 .neutral = trans->neutral,
+							 .ref = ref,
+							 .count = -count});
 }
 
 int dref_add_new(struct trans *trans, u64 logical, u64 len, u8 level, u64 extent_flags,
 		 const struct ref *ref, const struct key *first_key)
 {
+	bool data = extent_flags & BTRFS_EXTENT_FLAG_DATA;
+
 	return queue_logged(trans,
 			    &(struct dref_change){.logical = logical,
 						  .len = len,
 						  .level = level,
-						  .is_data = extent_flags & BTRFS_EXTENT_FLAG_DATA,
+						  .is_data = data,
 						  .create = true,
 						  .flags_set = extent_flags,
 						  .first_key = first_key,
+						  .owner = data ? quota_data_owner(trans->fs, ref->root)
+								: ref->root,
+						  .neutral = trans->neutral,
 						  .ref = ref,
 						  .count = 1});
 }
 
-int dref_add_new_shared(struct trans *trans, u64 logical, u64 len, const struct ref_count *refs,
-			u32 nr)
+int dref_add_new_shared(struct trans *trans, u64 logical, u64 len, u64 owner, u64 generation,
+			const struct ref_count *refs, u32 nr)
 {
 	const struct dref_change c = {.logical = logical,
 				      .len = len,
 				      .is_data = true,
+				      .owner = owner,
+				      .generation = generation,
+				      .neutral = trans->neutral,
 				      .flags_set = BTRFS_EXTENT_FLAG_DATA};
 	int r = dref_queue_new(trans->fs->drefs, &c, refs, nr);
 
@@ -468,7 +588,7 @@ int dref_add_new_shared(struct trans *trans, u64 logical, u64 len, const struct 
 	return refused(&c, r);
 }
 
-int dref_add_moved_node(struct trans *trans, u64 logical, u8 level, u64 extent_flags,
+int dref_add_moved_node(struct trans *trans, u64 logical, u8 level, u64 extent_flags, u64 owner,
 			const struct ref *ref, const struct key *first_key, u64 generation)
 {
 	return queue_logged(trans, &(struct dref_change){.logical = logical,
@@ -478,6 +598,8 @@ int dref_add_moved_node(struct trans *trans, u64 logical, u8 level, u64 extent_f
 							 .flags_set = extent_flags,
 							 .first_key = first_key,
 							 .generation = generation,
+							 .owner = owner,
+							 .neutral = trans->neutral,
 							 .ref = ref,
 							 .count = 1});
 }

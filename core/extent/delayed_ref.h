@@ -71,6 +71,11 @@ void delayed_refs_destroy(struct delayed_refs *d); /* accepts NULL; forgets what
 _must_check_ int dref_add(struct trans *trans, u64 logical, u64 len, u8 level, bool is_data,
 			  const struct ref *ref, int count);
 
+/* The same for a node that may lose its last holder, when simple quotas want to know who paid for
+ * it: the owner in its header. @count > 0: so many less. */
+_must_check_ int dref_drop_node(struct trans *trans, u64 logical, u8 level, u64 owner,
+				const struct ref *ref, int count);
+
 /*
  * A newly allocated extent with its first reference: its item will be created. @extent_flags
  * BTRFS_EXTENT_FLAG_DATA, or _TREE_BLOCK and perhaps BTRFS_BLOCK_FLAG_FULL_BACKREF. @first_key:
@@ -81,14 +86,16 @@ _must_check_ int dref_add_new(struct trans *trans, u64 logical, u64 len, u8 leve
 			      const struct ref *ref, const struct key *first_key);
 
 /* A new data extent that several files point to already. All its holders come in one step: nobody
- * may see it with one holder and take it for his own (data_extent_shared). */
-_must_check_ int dref_add_new_shared(struct trans *trans, u64 logical, u64 len,
-				     const struct ref_count *refs, u32 nr);
+ * may see it with one holder and take it for his own (data_extent_shared). @owner as the item of
+ * the extent whose place it takes names one (extent_info.h), or 0; @generation: what its item says,
+ * 0: the running transaction. */
+_must_check_ int dref_add_new_shared(struct trans *trans, u64 logical, u64 len, u64 owner,
+				     u64 generation, const struct ref_count *refs, u32 nr);
 
 /* dref_add_new() for a node that moved and kept its generation: the item says that generation, since
  * scrub wants both to be equal. */
 _must_check_ int dref_add_moved_node(struct trans *trans, u64 logical, u8 level, u64 extent_flags,
-				     const struct ref *ref, const struct key *first_key,
+				     u64 owner, const struct ref *ref, const struct key *first_key,
 				     u64 generation);
 
 /* Sets flags (BTRFS_BLOCK_FLAG_FULL_BACKREF) in a node's extent item. */
@@ -103,6 +110,20 @@ _must_check_ int delayed_refs_run(struct trans *trans);
 
 /* Number of extents with something queued. */
 u64 delayed_refs_count(struct fs *fs);
+
+/*
+ * The trace for quotas: from delayed_refs_trace() on, every extent whose holders among subvolumes
+ * may have changed is noted, unless trans->neutral says that they stay the same.
+ */
+struct touched_set;
+void delayed_refs_trace(struct fs *fs);
+u64 delayed_refs_touched(struct fs *fs);
+/* Moves all notes into @into. Joins blocked. -ENOMEM: notes are lost. */
+_must_check_ int delayed_refs_take_touched(struct fs *fs, struct touched_set *into);
+/* The extent is elsewhere now: its note, if there is one, goes along (1). 0, -ENOMEM. */
+_must_check_ int delayed_refs_move_touched(struct fs *fs, u64 from, u64 to);
+/* Notes both places, as of an extent that went and one that came. -ENOMEM. */
+_must_check_ int delayed_refs_touch_moved(struct fs *fs, u64 from, u64 to, u64 len);
 
 /* What is queued for one extent. */
 struct dref_sum {

@@ -17,6 +17,7 @@
 #include "core/extent/extent_find.h"
 #include "core/extent/keyed_ref.h"
 #include "core/fs.h"
+#include "core/quota/qgroup.h"
 #include "core/space/space.h"
 #include "core/trans/transaction.h"
 #include "core/tree/item.h"
@@ -148,6 +149,9 @@ static int apply_create(struct apply *a, enum outcome *outcome)
 	a->keyed = 0;
 	extent_edit_init(&a->edit, &key, head->generation ?: a->trans->transid, head->flags_set,
 			 info ? &head->first_key : NULL, head->level);
+	if (head->is_data && head->owner)
+		extent_edit_set_owner(&a->edit, head->owner);
+	quota_simple_change(fs, head->owner, head->len, extent_edit_generation(&a->edit), 1);
 	extent_edit_set_refs(&a->edit, (u64)head->total);
 	r = apply_refs(a);
 	r = r ? r : tree_insert(a->trans, fs->extent_root, &key, a->edit.data, a->edit.size);
@@ -199,7 +203,7 @@ static int item_load(struct apply *a)
 	_cleanup_path_ struct path path = {};
 	struct dref_head *head = a->head;
 	struct extent_info info;
-	int r = extent_item_find(a->trans->fs, &path, head->logical, &a->edit);
+	int r = extent_item_find(a->trans->fs->extent_root, &path, head->logical, &a->edit);
 
 	if (r)
 		return r == -ENOENT ? fault(head, "has no item") : r;
@@ -227,6 +231,9 @@ static int apply_existing(struct apply *a, enum outcome *outcome)
 	extent_edit_set_flags(&a->edit, extent_edit_flags(&a->edit) | head->flags_set);
 	if (!extent_edit_refs(&a->edit)) {
 		*outcome = OUTCOME_FREED;
+		quota_simple_change(a->trans->fs,
+				    head->is_data ? extent_edit_owner(&a->edit) : head->owner,
+				    head->len, extent_edit_generation(&a->edit), -1);
 		return item_delete(a);
 	}
 	if (head->is_data && a->holder_gone)

@@ -18,7 +18,7 @@ static inline bool extent_key_is(const struct key *key)
  * Loads the item of the extent at @logical, whatever its form; path read-locked at it. @path may
  * be cached_only. -ENOENT (path released), -EAGAIN (miss in the path), -EUCLEAN, <0.
  */
-_must_check_ int extent_item_find(struct fs *fs, struct path *path, u64 logical,
+_must_check_ int extent_item_find(struct root *extent_root, struct path *path, u64 logical,
 				  struct extent_edit *ret);
 
 /* What a loaded item says. */

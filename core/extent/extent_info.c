@@ -38,10 +38,11 @@ int kept_nodes_read(struct kept_nodes *kept, struct tree_miss *miss)
 	return 0;
 }
 
-int extent_item_find(struct fs *fs, struct path *path, u64 logical, struct extent_edit *ret)
+int extent_item_find(struct root *extent_root, struct path *path, u64 logical,
+		     struct extent_edit *ret)
 {
 	struct key key = KEY(logical, BTRFS_METADATA_ITEM_KEY, UINT64_MAX);
-	int r = tree_search_prev(fs->extent_root, &key, path);
+	int r = tree_search_prev(extent_root, &key, path);
 
 	if (r < 0)
 		return r;
@@ -66,6 +67,7 @@ void extent_info_from_item(struct fs *fs, const struct extent_edit *e, struct ex
 				    .refs = extent_edit_refs(e),
 				    .flags = extent_edit_flags(e),
 				    .generation = extent_edit_generation(e),
+				    .owner = extent_edit_owner(e),
 				    .level = extent_edit_level(e)};
 }
 
@@ -74,7 +76,7 @@ static int item_info_cached(struct fs *fs, u64 logical, struct extent_info *ret,
 {
 	_cleanup_path_ struct path path = {.cached_only = true};
 	struct extent_edit edit;
-	int r = extent_item_find(fs, &path, logical, &edit);
+	int r = extent_item_find(fs->extent_root, &path, logical, &edit);
 
 	if (!r)
 		extent_info_from_item(fs, &edit, ret);
@@ -157,7 +159,7 @@ static int item_counts(struct fs *fs, u64 logical, const struct shared_query *q,
 	_cleanup_path_ struct path path = {.cached_only = true};
 	struct extent_edit edit;
 	u32 pos, count = 0;
-	int r = extent_item_find(fs, &path, logical, &edit);
+	int r = extent_item_find(fs->extent_root, &path, logical, &edit);
 
 	if (!r && (!extent_edit_is_data(&edit) || edit.key.offset != q->len))
 		r = -ENOENT;

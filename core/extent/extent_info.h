@@ -14,6 +14,7 @@ struct extent_info {
 	u64 refs;
 	u64 flags;      /* BTRFS_EXTENT_FLAG_*, BTRFS_BLOCK_FLAG_FULL_BACKREF */
 	u64 generation; /* 0 while the item is only queued */
+	u64 owner;      /* data with an owner reference (simple quotas): who pays; else 0 */
 	u8 level;       /* nodes */
 };
 
@@ -43,6 +44,8 @@ struct ref_list {
  * it. -ENOENT, <0 (then *ret is empty). ref_list_free() gives it back.
  */
 _must_check_ int extent_refs_list(struct fs *fs, u64 logical, struct ref_list *ret);
+/* The same from another state of the extent tree. */
+_must_check_ int extent_refs_list_in(struct root *extent_root, u64 logical, struct ref_list *ret);
 void ref_list_free(struct ref_list *list);
 #define _cleanup_ref_list_ __attribute__((cleanup(ref_list_free)))
 

@@ -28,11 +28,23 @@ u32 inline_ref_size(u8 type)
 	}
 }
 
+static bool owner_at(const struct extent_edit *e, u32 pos)
+{
+	return e->size >= pos + SEQ_SIZE && e->data[pos] == BTRFS_EXTENT_OWNER_REF_KEY;
+}
+
+u64 extent_edit_owner(const struct extent_edit *e)
+{
+	if (e->refs_at < HEAD_SIZE + SEQ_SIZE || !owner_at(e, e->refs_at - SEQ_SIZE))
+		return 0;
+	return extent_edit_is_data(e) ? get_le64(e->data + e->refs_at - SEQ_SIZE + 1) : 0;
+}
+
 u8 extent_edit_level(const struct extent_edit *e)
 {
 	if (e->key.type == BTRFS_METADATA_ITEM_KEY)
 		return (u8)e->key.offset;
-	if (e->refs_at == HEAD_SIZE)
+	if (extent_edit_is_data(e))
 		return 0;
 	return e->data[HEAD_SIZE + offsetof(struct btrfs_tree_block_info, level)];
 }
@@ -49,6 +61,8 @@ int extent_edit_load(struct extent_edit *e, const struct key *key, const void *d
 	memcpy(e->data, data, size);
 	if (key->type == BTRFS_EXTENT_ITEM_KEY && !extent_edit_is_data(e))
 		e->refs_at += BLOCK_INFO_SIZE;
+	if (e->refs_at <= size && owner_at(e, e->refs_at))
+		e->refs_at += SEQ_SIZE;
 	for (pos = e->refs_at; pos < size; pos += inline_ref_size(e->data[pos]))
 		if (!inline_ref_size(e->data[pos]))
 			return -EUCLEAN;
@@ -68,6 +82,14 @@ void extent_edit_init(struct extent_edit *e, const struct key *key, u64 generati
 	key_to_disk(e->data + HEAD_SIZE, first_key);
 	e->data[HEAD_SIZE + offsetof(struct btrfs_tree_block_info, level)] = level;
 	e->size = e->refs_at = HEAD_SIZE + BLOCK_INFO_SIZE;
+}
+
+void extent_edit_set_owner(struct extent_edit *e, u64 owner)
+{
+	e->data[e->size] = BTRFS_EXTENT_OWNER_REF_KEY;
+	put_le64(e->data + e->size + 1, owner);
+	e->size += SEQ_SIZE;
+	e->refs_at = e->size;
 }
 
 static void decode_data_ref(const u8 *p, struct ref_count *ret)

@@ -6,6 +6,8 @@
  * level; then inline references by ascending type, within a type by descending sequence (the hash
  * of a data reference, otherwise root or parent). The kernel stops searching where that order says
  * so, and its checker refuses another one.
+ * An owner reference (simple quotas: who pays for a data extent) comes before them all. It is no
+ * holder and belongs to the head here.
  */
 #ifndef CORE_EXTENT_EXTENT_ITEM_H
 #define CORE_EXTENT_EXTENT_ITEM_H
@@ -59,6 +61,9 @@ static inline bool extent_edit_is_data(const struct extent_edit *e)
 	return (extent_edit_flags(e) & BTRFS_EXTENT_FLAG_DATA) != 0;
 }
 
+/* The subvolume that an owner reference names, 0 without one. */
+u64 extent_edit_owner(const struct extent_edit *e);
+
 /* A node's level, 0 for data. */
 u8 extent_edit_level(const struct extent_edit *e);
 
@@ -72,6 +77,9 @@ _must_check_ int extent_edit_load(struct extent_edit *e, const struct key *key, 
 /* A new item without references. @first_key only for a node under an EXTENT_ITEM key. */
 void extent_edit_init(struct extent_edit *e, const struct key *key, u64 generation, u64 flags,
 		      const struct key *first_key, u8 level);
+
+/* Gives an item without references an owner reference. */
+void extent_edit_set_owner(struct extent_edit *e, u64 owner);
 
 /* Steps through the inline references: *pos begins at e->refs_at. 1 and *ret, or 0 at the end. */
 int inline_ref_next(const struct extent_edit *e, u32 *pos, struct ref_count *ret);

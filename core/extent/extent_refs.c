@@ -35,28 +35,28 @@ static int ref_list_add(struct ref_list *list, const struct ref_count *ref)
 	return 0;
 }
 
-static int list_inline(struct fs *fs, u64 logical, struct ref_list *list)
+static int list_inline(struct root *extent_root, u64 logical, struct ref_list *list)
 {
 	_cleanup_path_ struct path path = {};
 	struct extent_edit edit;
 	struct ref_count ref;
 	u32 pos;
-	int r = extent_item_find(fs, &path, logical, &edit);
+	int r = extent_item_find(extent_root, &path, logical, &edit);
 
 	if (r)
 		return r;
-	extent_info_from_item(fs, &edit, &list->info);
+	extent_info_from_item(extent_root->fs, &edit, &list->info);
 	for (pos = edit.refs_at; !r && inline_ref_next(&edit, &pos, &ref);)
 		r = ref_list_add(list, &ref);
 	return r;
 }
 
-static int list_keyed(struct fs *fs, u64 logical, struct ref_list *list)
+static int list_keyed(struct root *extent_root, u64 logical, struct ref_list *list)
 {
 	_cleanup_path_ struct path path = {};
 	struct key key = KEY(logical, REF_TREE_BLOCK, 0);
 	struct ref_count ref;
-	int r = tree_search_next(fs->extent_root, &key, &path);
+	int r = tree_search_next(extent_root, &key, &path);
 
 	for (r = r == 1 ? 0 : r; !r; r = tree_next(&path)) {
 		key = path_key(&path);
@@ -85,15 +85,20 @@ static int list_check(const struct ref_list *list)
 	return -EUCLEAN;
 }
 
-int extent_refs_list(struct fs *fs, u64 logical, struct ref_list *ret)
+int extent_refs_list_in(struct root *extent_root, u64 logical, struct ref_list *ret)
 {
 	_cleanup_ref_list_ struct ref_list list = {};
-	int r = list_inline(fs, logical, &list);
+	int r = list_inline(extent_root, logical, &list);
 
-	r = r ? r : list_keyed(fs, logical, &list);
+	r = r ? r : list_keyed(extent_root, logical, &list);
 	r = r ? r : list_check(&list);
 	*ret = r ? (struct ref_list){} : TAKE(list);
 	return r;
+}
+
+int extent_refs_list(struct fs *fs, u64 logical, struct ref_list *ret)
+{
+	return extent_refs_list_in(fs->extent_root, logical, ret);
 }
 
 struct scan_batch {

@@ -121,7 +121,7 @@ static int drop_own_ref(struct trans *trans, struct root *root, struct extent_bu
 {
 	struct ref ref = ref_tree_block(root->id, 0);
 
-	return dref_add(trans, eb->logical, trans->fs->nodesize, eb->level, false, &ref, -1);
+	return dref_drop_node(trans, eb->logical, eb->level, node_owner(eb->data), &ref, 1);
 }
 
 /* Nobody follows a pointer to it any more and it need not be written. */

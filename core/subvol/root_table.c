@@ -87,11 +87,11 @@ static bool is_subvolume_id(u64 id)
 
 /* Old items end before generation_v2; what they lack reads as zero, and so do the uuids of an item
  * whose generation_v2 does not match (a kernel that did not know them wrote it). */
-static int read_item(struct fs *fs, u64 root_id, struct btrfs_root_item *ret)
+static int read_item(struct root *tree_root, u64 root_id, struct btrfs_root_item *ret)
 {
 	struct key key = { root_id, BTRFS_ROOT_ITEM_KEY, 0 };
 	_cleanup_path_ struct path path = {};
-	int r = tree_search_next(fs->tree_root, &key, &path);
+	int r = tree_search_next(tree_root, &key, &path);
 
 	if (r < 0)
 		return r;
@@ -106,11 +106,12 @@ static int read_item(struct fs *fs, u64 root_id, struct btrfs_root_item *ret)
 	return 0;
 }
 
-int root_load(struct fs *fs, u64 root_id, struct root **ret)
+int root_load_from(struct root *tree_root, u64 root_id, struct root **ret)
 {
+	struct fs *fs = tree_root->fs;
 	struct btrfs_root_item item;
 	struct root *root;
-	int r = read_item(fs, root_id, &item);
+	int r = read_item(tree_root, root_id, &item);
 
 	if (r < 0)
 		return r;
@@ -123,6 +124,11 @@ int root_load(struct fs *fs, u64 root_id, struct root **ret)
 	root->last_snapshot = get_le64(&item.last_snapshot);
 	*ret = root;
 	return 0;
+}
+
+int root_load(struct fs *fs, u64 root_id, struct root **ret)
+{
+	return root_load_from(fs->tree_root, root_id, ret);
 }
 
 int root_create(struct trans *trans, u64 root_id, struct root **ret)
@@ -180,7 +186,7 @@ static struct root *keep(struct root_table *table, struct root *loaded)
 	return loaded;
 }
 
-int root_get(struct fs *fs, u64 root_id, struct root **ret)
+int root_get_any(struct fs *fs, u64 root_id, struct root **ret)
 {
 	struct root *root;
 	int r;
@@ -196,6 +202,17 @@ int root_get(struct fs *fs, u64 root_id, struct root **ret)
 			return r;
 		root = keep(fs->roots, root);
 	}
+	*ret = root;
+	return 0;
+}
+
+int root_get(struct fs *fs, u64 root_id, struct root **ret)
+{
+	struct root *root;
+	int r = root_get_any(fs, root_id, &root);
+
+	if (r < 0)
+		return r;
 	if (get_le32(&root->item.refs) == 0) { /* being deleted */
 		root_put(root);
 		return -ENOENT;

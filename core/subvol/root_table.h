@@ -19,12 +19,16 @@ void root_table_destroy(struct fs *fs);
 /* The subvolume root @root_id with a reference for the caller. Reads (no tree lock may be held).
  * -ENOENT if there is no such subvolume or it is being deleted (refs 0), -EIO, -EUCLEAN. */
 _must_check_ int root_get(struct fs *fs, u64 root_id, struct root **ret);
+/* The same, whether it is being deleted or not: it still holds extents. */
+_must_check_ int root_get_any(struct fs *fs, u64 root_id, struct root **ret);
 void root_put(struct root *root);
 void root_putp(struct root **root);
 #define _cleanup_root_ _cleanup_(root_putp)
 
 /* Loads a tree whose ROOT_ITEM stands in the root tree, whatever kind it is. Not cached. */
 _must_check_ int root_load(struct fs *fs, u64 root_id, struct root **ret);
+/* The same as another state of the root tree has it. */
+_must_check_ int root_load_from(struct root *tree_root, u64 root_id, struct root **ret);
 
 /* Loads a tree from an address that the superblock holds (tree root, chunk root). */
 _must_check_ int root_load_at(struct fs *fs, u64 root_id, u64 logical, u64 generation, u8 level,

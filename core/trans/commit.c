@@ -18,6 +18,7 @@
 #include "core/extent/delayed_ref.h"
 #include "core/fs.h"
 #include "core/inode/inode.h"
+#include "core/quota/qgroup.h"
 #include "core/space/block_group.h"
 #include "core/space/space.h"
 #include "core/subvol/root_item.h"
@@ -121,6 +122,8 @@ static int settle(struct trans *trans)
 		r = device_stats_write(trans);
 	if (r == 0)
 		r = renew_root_tree(trans);
+	if (r == 0)
+		r = quota_settle(trans);
 	for (int round = 0; r == 0; round++) {
 		r = settle_round(trans, &roots_seen);
 		if (r == 0)
@@ -239,6 +242,7 @@ static int write_all(struct fs *fs, struct trans *trans, const char **step)
 	if (r < 0)
 		return r;
 	super_prepare(fs, trans->transid);
+	quota_trees_settled(fs);
 	*step = "writing nodes";
 	r = write_nodes(fs, trans->tx);
 	/* guard copy_flush: without it the superblock may overtake data and nodes */

@@ -14,6 +14,7 @@
 #include "core/extent/delayed_ref.h"
 #include "core/file/file.h"
 #include "core/fs.h"
+#include "core/quota/qgroup.h"
 #include "core/space/block_group.h"
 #include "core/space/space.h"
 #include "core/subvol/root_table.h"
@@ -79,7 +80,8 @@ static bool over_limit(struct fs *fs)
 	mutex_lock(&m->lock);
 	dirty = m->running.node_count * (u64)fs->nodesize;
 	mutex_unlock(&m->lock);
-	return dirty > m->dirty_limit_bytes || delayed_refs_count(fs) > DELAYED_REF_LIMIT;
+	return dirty > m->dirty_limit_bytes || delayed_refs_count(fs) > DELAYED_REF_LIMIT ||
+	       quota_commit_due(fs);
 }
 
 static int join(struct fs *fs, unsigned items, bool release, struct trans *ret)
@@ -423,8 +425,10 @@ static void *commit_thread(void *arg)
 	u64 period_ms = 1000 * (u64)(fs->opt.commit_s ? fs->opt.commit_s : DEFAULT_COMMIT_S);
 	u64 due = now_ms() + period_ms;
 
-	while (commit_thread_wait(fs->trans, due)) {
+	while (commit_thread_wait(fs->trans, quota_rescan_runs(fs) ? 0 : due)) {
 		unpin_passed(fs);
+		if (quota_rescan_runs(fs) && trans_commit(fs) < 0)
+			log_fault("a commit for the rescan of quotas failed");
 		if (now_ms() < due)
 			continue;
 		if (fs_error(fs) == 0 && fs_sync(fs) < 0)

@@ -28,6 +28,7 @@ struct trans {
 	u64 transid;
 	struct meta_rsv rsv;
 	bool exclusive; /* joins are blocked on our behalf */
+	bool neutral;   /* what is changed moves extents, and all their holders with them */
 };
 
 /* Reserves metadata space for @items changed items and joins. Waits for a running commit; may

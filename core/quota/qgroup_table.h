@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * qgroup_table.h - the groups in memory. Private to core/quota.
+ *
+ * A group of level 0 stands for the subvolume with its number; groups above have members. The
+ * kernel makes relations upwards only, others are not taken over, so there are no circles.
+ */
+#ifndef CORE_QUOTA_QGROUP_TABLE_H
+#define CORE_QUOTA_QGROUP_TABLE_H
+
+#include <sys/queue.h>
+
+#include "core/quota/qgroup_roots.h"
+#include "core/quota/qgroup_touched.h"
+#include "core/space/rb_tree.h"
+#include "disk/base/lock.h"
+#include "disk/format/ondisk.h"
+
+struct reason;
+struct trans;
+
+#ifndef BTRFS_QGROUP_STATUS_FLAG_SIMPLE_MODE
+#define BTRFS_QGROUP_STATUS_FLAG_SIMPLE_MODE (1ULL << 3)
+#endif
+#define QGROUP_STATUS_SIZE 32u      /* full accounting */
+#define QGROUP_STATUS_ENABLE_GEN 32u /* where simple quotas keep it */
+
+struct qgroup {
+	RB_ENTRY(qgroup) link;
+	u64 id;
+	u64 rfer, excl;
+	u64 limit_flags, max_rfer, max_excl;
+	u64 promised; /* to writers: no extent yet */
+	u64 made;     /* extents of this transaction, not in rfer yet */
+	bool dirty;   /* the item says something else */
+	struct qgroup **parents;
+	u32 parent_count;
+
+	/* while met: see qgroup_meet() */
+	SLIST_ENTRY(qgroup) met;
+	bool listed;
+	u64 visit;
+	u32 before, after;
+};
+
+RB_HEAD(qgroup_tree, qgroup);
+SLIST_HEAD(qgroup_list, qgroup);
+
+struct quota {
+	struct fs *fs;
+	struct mutex lock; /* RANK_QUOTA: groups and flags; settling alone changes the rest */
+	struct qgroup_tree groups;
+	u64 flags;  /* of the status item */
+	u64 rescan; /* extents from here on are still to be scanned, while the flag says so */
+	u64 enable_gen; /* simple: extents made before do not count */
+	bool gave_up;   /* accounting failed in this mount: marked inconsistent */
+	u64 visits;
+
+	struct committed_trees committed;
+	struct touched_set moved; /* logical: where to; before: where from */
+};
+
+static inline bool quota_is_simple(const struct quota *q)
+{
+	return q->flags & BTRFS_QGROUP_STATUS_FLAG_SIMPLE_MODE;
+}
+
+static inline bool quota_rescanning(const struct quota *q)
+{
+	return q->flags & BTRFS_QGROUP_STATUS_FLAG_RESCAN;
+}
+
+/* All of these: lock held, or nobody else about. */
+
+struct qgroup *qgroup_find(struct quota *q, u64 id);
+/* The group @id, a new one if there is none. -ENOMEM. */
+_must_check_ int qgroup_get(struct quota *q, u64 id, struct qgroup **ret);
+/* @child becomes a member of @parent. -ENOMEM. */
+_must_check_ int qgroup_link(struct qgroup *child, struct qgroup *parent);
+void qgroup_table_free(struct quota *q);
+
+/* By number. */
+struct qgroup *qgroup_next(struct qgroup *group); /* NULL at the end */
+struct qgroup *qgroup_first(struct quota *q);
+
+/*
+ * Adds the group of @root and all groups above it to @met, as far as they are not in it, and counts
+ * @root once in `before` or `after` of each. qgroup_part() ends what this began.
+ */
+void qgroup_meet(struct quota *q, u64 root, struct qgroup_list *met, bool after);
+void qgroup_part(struct qgroup_list *met);
+
+/* qgroup_items.c: the quota tree */
+_must_check_ int qgroup_items_load(struct quota *q, struct reason *why);
+_must_check_ int qgroup_items_write(struct trans *trans, struct quota *q);
+
+/* qgroup_account.c: the sums of full accounting */
+_must_check_ int qgroup_account(struct trans *trans, struct quota *q);
+
+#endif

@@ -1,0 +1,61 @@
+"""Quotas: what an image says on disk, what the kernel says when it has mounted it, and what its rescan finds."""
+import re
+
+from . import image as images
+from .kernel import KernelMount
+from .shell import output, run
+
+ON, RESCAN, INCONSISTENT, SIMPLE = 1, 2, 4, 8
+FLAG_NAMES = {"ON": ON, "RESCAN": RESCAN, "INCONSISTENT": INCONSISTENT, "SIMPLE_MODE": SIMPLE}
+
+
+class OnDisk:
+    """The quota tree as the last commit left it: sums[group] = (referenced, exclusive), flags, generation, scan."""
+
+    def __init__(self, image):
+        text = images.dump_tree(image, "-t", "8")
+        self.sums = {}
+        for group, rfer, excl in re.findall(
+                r"key \(0 QGROUP_INFO (\d+/\d+)\).*?referenced (\d+) .*?exclusive (\d+) ", text, re.S):
+            self.sums[group] = (int(rfer), int(excl))
+        status = re.search(r"version \d+ generation (\d+) flags (\S+)(?: \((.*?)\))? scan (\d+)", text) or \
+            re.search(r"version \d+ generation (\d+) flags (\S+) scan (\d+)", text)
+        assert status, text
+        self.generation, self.scan = int(status.group(1)), int(status.groups()[-1])
+        self.flags = sum(FLAG_NAMES[n] for n in status.group(2).split("|") if n in FLAG_NAMES)
+
+    def __repr__(self):
+        return f"<quotas flags {self.flags} {self.sums}>"
+
+
+def shown(mnt):
+    """`btrfs qgroup show` of a kernel mount."""
+    text = output("btrfs", "qgroup", "show", "--raw", mnt)
+    return {m[0]: (int(m[1]), int(m[2])) for m in re.findall(r"^(\d+/\d+)\s+(\d+)\s+(\d+)", text, re.M)}
+
+
+def rescan(mnt):
+    run("btrfs", "quota", "rescan", "-w", mnt, timeout=120)
+
+
+def verify(image, exact=True):
+    """Sums on disk are complete and right: `btrfs check` counts the same, the kernel takes them as they are, and its
+    rescan changes nothing."""
+    found = OnDisk(image)
+    assert found.generation == int(images.super_field(image, "generation")), "the status item did not follow the commit"
+    assert found.flags == ON, found
+    said = images.check(image)
+    assert "Counts for qgroup" not in said and "inconsistent" not in said.lower(), said
+    twin = images.copy(image, image + ".quota")
+    with KernelMount(twin, "noatime") as mnt:
+        kept = shown(mnt)
+        rescan(mnt)
+        counted = shown(mnt)
+    assert counted == found.sums, difference(found.sums, counted)
+    assert kept == found.sums, difference(found.sums, kept)
+    return found
+
+
+def difference(ours, theirs):
+    return "\n".join(f"{g}: on disk {ours.get(g)}, counted {theirs.get(g)}"
+                     for g in sorted(set(ours) | set(theirs)) if ours.get(g) != theirs.get(g))
