@@ -103,10 +103,23 @@ static int block_new(struct trans *trans, struct root *root, u8 level, const str
 	return 0;
 }
 
+/* bytes_used of the root item: what the kernel sizes its global reserve by. A copy changes nothing. */
+static void count_node(struct root *root, int sign)
+{
+	u64 nodesize = root->fs->nodesize, used = get_le64(&root->item.bytes_used);
+
+	put_le64(&root->item.bytes_used,
+		 sign > 0 ? used + nodesize : used - MIN(used, nodesize));
+}
+
 int tree_block_alloc(struct trans *trans, struct root *root, u8 level, const struct key *first_key,
 		     struct extent_buffer **ret)
 {
-	return block_new(trans, root, level, first_key, NULL, ret);
+	int r = block_new(trans, root, level, first_key, NULL, ret);
+
+	if (r == 0)
+		count_node(root, 1);
+	return r;
 }
 
 static int block_copy(struct trans *trans, struct root *root, struct extent_buffer *old,
@@ -131,12 +144,21 @@ static void forget(struct trans *trans, struct extent_buffer *eb)
 	node_cache_drop(trans->fs, eb->logical);
 }
 
-int tree_block_free(struct trans *trans, struct root *root, struct extent_buffer *eb)
+static int drop_unshared(struct trans *trans, struct root *root, struct extent_buffer *eb)
 {
 	int r = drop_own_ref(trans, root, eb);
 
 	if (!r)
 		forget(trans, eb);
+	return r;
+}
+
+int tree_block_free(struct trans *trans, struct root *root, struct extent_buffer *eb)
+{
+	int r = drop_unshared(trans, root, eb);
+
+	if (!r)
+		count_node(root, -1);
 	return r;
 }
 
@@ -209,7 +231,7 @@ int tree_block_cow(struct trans *trans, struct root *root, struct extent_buffer 
 	if (may_be_shared(root, old))
 		return cow_shareable(trans, root, old, ret, miss);
 	r = block_copy(trans, root, old, &copy);
-	r = r ? r : tree_block_free(trans, root, old);
+	r = r ? r : drop_unshared(trans, root, old);
 	if (r)
 		return r;
 	*ret = TAKE(copy);

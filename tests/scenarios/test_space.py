@@ -314,3 +314,22 @@ def test_shrinking_metadata(subject, image):
     m.umount()
     images.judge(image)
     assert images.dump_tree(image, "-t", "5").count(" items ") <= 1
+
+
+def test_root_items_count_their_nodes(subject, image):
+    """bytes_used of a root item is what the kernel sizes its global reserve by: it takes nodes off it that we added."""
+    m = subject.mount(image)
+    for i in range(4000):
+        files.write(m.join(f"file-with-a-name-{i:05}"), b"%d" % i * 400)
+    files.write(m.join("big"), os.urandom(8 << 20))
+    m.umount()
+    m = subject.mount(image)
+    for i in range(0, 4000, 3):
+        os.unlink(m.join(f"file-with-a-name-{i:05}"))
+    m.umount()
+    nodesize = int(images.super_field(image, "nodesize"))
+    roots = images.dump_tree(image, "-t", "root")
+    for name, tree in (("EXTENT_TREE", 2), ("FS_TREE", 5), ("CSUM_TREE", 7)):
+        used = int(re.search(rf"key \({name} ROOT_ITEM 0\).*?bytes_used (\d+)", roots, re.S).group(1))
+        nodes = len(re.findall(r"^(?:leaf|node) \d+ (?:items|level)", images.dump_tree(image, "-t", str(tree)), re.M))
+        assert used == nodes * nodesize, (name, used, nodes)
