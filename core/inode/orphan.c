@@ -164,6 +164,8 @@ int orphan_cleanup(struct fs *fs, u64 root_id)
 
 	if (r < 0)
 		return r;
+	if (!fs->mount_root_id) /* a mount that is still looking for its subvolume changes nothing */
+		return 0;
 	if (fs->readonly || (get_le64(&root->item.flags) & BTRFS_ROOT_SUBVOL_RDONLY))
 		return 0;
 	if (atomic_exchange(&root->orphans_done, true))
