@@ -5,6 +5,8 @@
  */
 #include "core/extent/extent_alloc.h"
 
+#include "core/quota/qgroup.h"
+#include "core/trans/transaction.h"
 #include "disk/format/ondisk.h"
 
 int data_extent_new(struct trans *trans, u64 logical, u64 len, u64 root, u64 ino,
@@ -12,6 +14,7 @@ int data_extent_new(struct trans *trans, u64 logical, u64 len, u64 root, u64 ino
 {
 	struct ref ref = ref_data(root, 0, ino, extent_file_off);
 
+	quota_extent_made(trans->fs, root, len);
 	return dref_add_new(trans, logical, len, 0, BTRFS_EXTENT_FLAG_DATA, &ref, NULL);
 }
 

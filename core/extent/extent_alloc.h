@@ -7,7 +7,8 @@
 
 #include "core/extent/delayed_ref.h"
 
-/* A data extent fresh from space_alloc_data gets its item and first holder. */
+/* A data extent fresh from space_alloc_data gets its item and first holder; the promise of quota for
+ * it is used up. */
 _must_check_ int data_extent_new(struct trans *trans, u64 logical, u64 len, u64 root, u64 ino,
 				 u64 extent_file_off);
 

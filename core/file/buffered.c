@@ -10,6 +10,7 @@
  * they are filled in, outside the mutex.
  */
 #include "core/file/file_extent.h"
+#include "core/file/promise.h"
 #include "core/file/write_run.h"
 #include "core/fs.h"
 #include "core/space/reservation.h"
@@ -92,12 +93,12 @@ static int make_dirty(struct inode *inode, struct file_state *st, u64 start, u64
 	int r = 0;
 
 	if (bytes)
-		r = space_reserve_data(inode->fs, bytes);
+		r = data_promise(inode, bytes);
 	if (r < 0)
 		return r;
 	r = file_state_dirty(st, start, end);
 	if (r < 0)
-		space_release_data(inode->fs, bytes);
+		data_unpromise(inode, bytes);
 	return r;
 }
 
@@ -143,8 +144,11 @@ static int write_buffered(struct inode *inode, struct file_state *st, u64 off, c
 	u64 start = ALIGN_DOWN(off, ss), end = ALIGN_UP(off + len, ss);
 	int r = make_dirty(inode, st, start, end);
 
-	if (r == -ENOSPC)
-		return write_through(inode, st, off, buf, len, e);
+	if (r == -ENOSPC || r == -EDQUOT) {
+		int through = write_through(inode, st, off, buf, len, e);
+
+		return through == -ENOSPC ? r : through;
+	}
 	if (r < 0)
 		return r;
 	if (e->head)

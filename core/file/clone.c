@@ -11,6 +11,7 @@
 #include "core/file/file.h"
 #include "core/file/file_extent.h"
 #include "core/file/file_state.h"
+#include "core/file/promise.h"
 #include "core/fs.h"
 #include "core/space/reservation.h"
 #include "core/trans/transaction.h"
@@ -98,7 +99,7 @@ static int settle_ranges(struct clone *c, u64 to_end)
 		return r;
 	dirty = file_state_dirty_bytes(c->dst_st, c->to, to_end);
 	file_state_clean(c->dst_st, c->to, to_end);
-	space_release_data(c->dst->fs, dirty);
+	data_unpromise(c->dst, dirty);
 	return 0;
 }
 

@@ -14,6 +14,7 @@
 #include "core/file/file.h"
 #include "core/file/file_extent.h"
 #include "core/file/file_state.h"
+#include "core/file/promise.h"
 #include "core/fs.h"
 #include "core/space/space.h"
 #include "core/trans/transaction.h"
@@ -107,7 +108,7 @@ static s64 prealloc_extent(struct inode *inode, u64 start, u64 len, u64 *promise
 	*promised -= at.len;
 	r = trans_join(fs, PREALLOC_ITEMS, &trans);
 	if (r < 0) {
-		space_data_alloc_undo(fs, at.logical, at.len);
+		data_alloc_undo(inode, at.logical, at.len);
 		block_group_reservation_put(at.bg);
 		return r;
 	}
@@ -149,12 +150,12 @@ static int prealloc_range(struct inode *inode, u64 start, u64 end)
 
 	if (need <= 0)
 		return MIN(need, 0);
-	r = space_reserve_data(inode->fs, (u64)need);
+	r = data_promise(inode, (u64)need);
 	if (r < 0)
 		return r;
 	promised = (u64)need;
 	r = prealloc_holes(inode, start, end, &promised);
-	space_release_data(inode->fs, promised);
+	data_unpromise(inode, promised);
 	return r;
 }
 
@@ -177,7 +178,7 @@ static int punch_sectors(struct inode *inode, struct file_state *st, u64 start, 
 
 	SP("pu.drop", .ino = inode->ino, .root = inode->root->id, .off = start, .len = end - start);
 	file_state_clean(st, start, end);
-	space_release_data(inode->fs, dirty);
+	data_unpromise(inode, dirty);
 	while (start < end) {
 		_cleanup_trans_ struct trans trans = {};
 		int r = trans_join_release(inode->fs, PUNCH_ITEMS, &trans);
@@ -219,7 +220,7 @@ static int zero_range(struct inode *inode, struct file_state *st, u64 off, u64 l
 {
 	u64 ss = inode->fs->sectorsize, end = off + len, size = inode_size(inode);
 	u64 first = ALIGN_DOWN(off, ss), last = ALIGN_UP(end, ss), promised = last - first;
-	int r = space_reserve_data(inode->fs, promised);
+	int r = data_promise(inode, promised);
 
 	if (r < 0)
 		return r;
@@ -229,7 +230,7 @@ static int zero_range(struct inode *inode, struct file_state *st, u64 off, u64 l
 		r = punch(inode, st, off, end);
 	if (r == 0)
 		r = prealloc_holes(inode, first, last, &promised);
-	space_release_data(inode->fs, promised);
+	data_unpromise(inode, promised);
 	return r < 0 ? r : file_written(inode, keep_size ? 0 : end);
 }
 
@@ -255,6 +256,16 @@ static int fallocate_locked(struct inode *inode, int mode, u64 off, u64 len)
 	return allocate(inode, st, off, len, mode & FALLOC_FL_KEEP_SIZE);
 }
 
+static int fallocate_once(struct inode *inode, int mode, u64 off, u64 len)
+{
+	int r;
+
+	WRLOCK_SCOPE(&inode->lock);
+	r = fallocate_locked(inode, mode, off, len);
+	flusher_remove_if_clean(inode);
+	return r;
+}
+
 int file_fallocate(struct inode *inode, int mode, u64 off, u64 len)
 {
 	int r;
@@ -267,8 +278,9 @@ int file_fallocate(struct inode *inode, int mode, u64 off, u64 len)
 	r = file_check_write(inode, off, len);
 	if (r < 0)
 		return r;
-	WRLOCK_SCOPE(&inode->lock);
-	r = fallocate_locked(inode, mode, off, len);
-	flusher_remove_if_clean(inode);
+	r = fallocate_once(inode, mode, off, len);
+	/* what was overwritten since the last commit still counts against the quota */
+	if (r == -EDQUOT && fs_sync(inode->fs) == 0)
+		r = fallocate_once(inode, mode, off, len);
 	return r;
 }

@@ -9,6 +9,7 @@
 #include "core/file/file_state.h"
 
 #include "core/file/file.h"
+#include "core/file/promise.h"
 #include "core/fs.h"
 #include "core/space/reservation.h"
 #include "core/trans/transaction.h"
@@ -149,7 +150,7 @@ void file_discard(struct inode *inode)
 		return;
 	bytes = file_state_dirty_bytes(st, 0, UINT64_MAX);
 	file_state_clean(st, 0, UINT64_MAX);
-	space_release_data(inode->fs, bytes);
+	data_unpromise(inode, bytes);
 }
 
 int file_check_write(struct inode *inode, u64 off, u64 len)

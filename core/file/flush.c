@@ -10,6 +10,7 @@
  */
 #include "core/file/file.h"
 #include "core/file/file_extent.h"
+#include "core/file/promise.h"
 #include "core/file/write_run.h"
 #include "core/fs.h"
 #include "core/space/reservation.h"
@@ -77,7 +78,7 @@ static int flush_run(struct inode *inode, struct file_state *st, u64 start, u64 
 	if (r == 0)
 		r = write_run(&run);
 	if (r < 0) {
-		space_release_data(inode->fs, run.promised);
+		data_unpromise(inode, run.promised);
 		give_up(&run, r);
 	}
 	return MIN(r, 0);

@@ -11,6 +11,7 @@
 #include "core/file/file.h"
 #include "core/file/file_extent.h"
 #include "core/file/file_state.h"
+#include "core/file/promise.h"
 #include "core/fs.h"
 #include "core/space/reservation.h"
 #include "core/trans/transaction.h"
@@ -81,7 +82,7 @@ static void forget_dirty(struct inode *inode, struct file_state *st, u64 size)
 	u8 *tail;
 
 	file_state_clean(st, from, UINT64_MAX);
-	space_release_data(inode->fs, bytes);
+	data_unpromise(inode, bytes);
 	if (from == size || !file_state_dirty_bytes(st, from - inode->fs->sectorsize, from))
 		return;
 	MUTEX_SCOPE(&st->lock);

@@ -133,7 +133,7 @@ int file_write(struct inode *inode, u64 off, const void *buf, u32 len, u32 flags
 	if (!(flags & FILE_DIRECT))
 		flusher_throttle(inode);
 	r = write_once(&w);
-	if (r == -ENOSPC && make_room(inode->fs) == 0)
+	if ((r == -ENOSPC || r == -EDQUOT) && make_room(inode->fs) == 0)
 		r = write_once(&w);
 	if (r == 0)
 		r = write_durable(&w);

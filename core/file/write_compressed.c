@@ -9,6 +9,7 @@
  * the property or compress-force insist. Each piece's promise of space covers it uncompressed; what
  * it did not need is given back once it is mapped.
  */
+#include "core/file/promise.h"
 #include "core/file/write_run.h"
 #include "core/fs.h"
 #include "core/inode/compression.h"
@@ -170,7 +171,7 @@ static int map(struct write_run *run, struct new_extent *e)
 
 	if (r < 0)
 		return r;
-	space_release_data(run->inode->fs, spare);
+	data_unpromise(run->inode, spare);
 	run->promised -= spare;
 	return 0;
 }
@@ -186,7 +187,7 @@ static int write_packed(struct write_run *run, struct piece *p, int n)
 	for (int i = 0; i < placed; i++) {
 		if (r == 0)
 			r = map(run, &e[i]);
-		new_extent_put(run->inode->fs, &e[i]);
+		new_extent_put(run->inode, &e[i]);
 	}
 	return r < 0 ? r : placed;
 }

@@ -4,6 +4,7 @@
  * The limits are the kernel's: at most a sector of content, 2 KiB of it stored, the whole file.
  */
 #include "core/file/file_extent.h"
+#include "core/file/promise.h"
 #include "core/file/write_run.h"
 #include "core/fs.h"
 #include "core/inode/compression.h"
@@ -125,7 +126,7 @@ int write_inline(struct write_run *run, u64 size)
 	if (r < 0)
 		return r;
 	run->pos = run->end;
-	space_release_data(run->inode->fs, run->promised);
+	data_unpromise(run->inode, run->promised);
 	run->promised = 0;
 	return 1;
 }

@@ -7,6 +7,7 @@
  * from allocation until the reference is queued, so that relocation misses nothing. If the old
  * mapping has many pieces, each join replaces some: every state in between is a valid file.
  */
+#include "core/file/promise.h"
 #include "core/file/write_run.h"
 
 #include "core/extent/csum_tree.h"
@@ -198,12 +199,12 @@ int new_extent_map(struct write_run *run, struct new_extent *e)
 	return 0;
 }
 
-void new_extent_put(struct fs *fs, struct new_extent *e)
+void new_extent_put(struct inode *inode, struct new_extent *e)
 {
 	buffer_put(TAKE(e->csums));
 	if (!e->at.bg)
 		return;
-	space_data_alloc_undo(fs, e->at.logical, e->at.len);
+	data_alloc_undo(inode, e->at.logical, e->at.len);
 	block_group_reservation_put(TAKE(e->at.bg));
 }
 
@@ -235,7 +236,7 @@ int write_cow(struct write_run *run, u64 len)
 
 	len = MIN(len, EXTENT_MAX);
 	if (run->promise_later) {
-		r = space_reserve_data(fs, len);
+		r = data_promise(run->inode, len);
 		if (r < 0)
 			return r;
 		run->promised += len;
@@ -246,9 +247,9 @@ int write_cow(struct write_run *run, u64 len)
 	run->promised -= e.at.len;
 	e.end = e.start + e.at.len;
 	r = extent_write(run, &e);
-	new_extent_put(fs, &e);
+	new_extent_put(run->inode, &e);
 	if (run->promise_later) {
-		space_release_data(fs, run->promised);
+		data_unpromise(run->inode, run->promised);
 		run->promised = 0;
 	}
 	return r;
@@ -274,7 +275,7 @@ static int write_next(struct write_run *run)
 		return n < 0 ? (int)n : write_cow(run, cow);
 	run->pos += (u64)n;
 	if (!run->promise_later) {
-		space_release_data(run->inode->fs, (u64)n);
+		data_unpromise(run->inode, (u64)n);
 		run->promised -= (u64)n;
 	}
 	return 0;
@@ -288,7 +289,7 @@ int write_run(struct write_run *run)
 	while (run->pos < run->end && r == 0)
 		r = write_next(run);
 	if (run->promised)
-		space_release_data(run->inode->fs, run->promised);
+		data_unpromise(run->inode, run->promised);
 	run->promised = 0;
 	return r;
 }

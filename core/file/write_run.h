@@ -58,7 +58,7 @@ struct new_extent {
 _must_check_ int new_extent_map(struct write_run *run, struct new_extent *e);
 
 /* Frees what it holds; space that nothing refers to is free again. */
-void new_extent_put(struct fs *fs, struct new_extent *e);
+void new_extent_put(struct inode *inode, struct new_extent *e);
 
 /* A new plain extent for at most @len bytes from run->pos on, which moves behind it. */
 _must_check_ int write_cow(struct write_run *run, u64 len);

@@ -12,6 +12,7 @@
 #include "core/inode/inode_ref.h"
 #include "core/inode/namei_internal.h"
 #include "core/inode/orphan.h"
+#include "core/quota/qgroup.h"
 #include "core/trans/transaction.h"
 #include "core/tree/root.h"
 
@@ -213,6 +214,8 @@ int namei_link(struct inode *inode, struct inode *dir, struct name name)
 	r = check_link(inode, dir, name);
 	if (r == 0)
 		r = namei_index_new(dir, &index);
+	if (r == 0)
+		r = quota_check_nodes(dir->fs, dir->root->id, LINK_ITEMS);
 	if (r == 0)
 		r = trans_join(dir->fs, LINK_ITEMS, &trans);
 	if (r < 0)

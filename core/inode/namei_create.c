@@ -9,6 +9,7 @@
 #include "core/inode/inode_table.h"
 #include "core/inode/namei_internal.h"
 #include "core/inode/orphan.h"
+#include "core/quota/qgroup.h"
 #include "core/subvol/root_table.h"
 #include "core/trans/transaction.h"
 #include "core/tree/item.h"
@@ -183,8 +184,9 @@ static int create_commit(struct inode *dir, struct name name, struct creation *c
 			 struct inode **ret)
 {
 	_cleanup_trans_ struct trans trans = {};
-	int r = trans_join(dir->fs, CREATE_ITEMS, &trans);
+	int r = quota_check_nodes(dir->fs, dir->root->id, CREATE_ITEMS);
 
+	r = r < 0 ? r : trans_join(dir->fs, CREATE_ITEMS, &trans);
 	if (r < 0)
 		return r;
 	if (name.len) {

@@ -14,6 +14,7 @@
 #include "core/inode/inode_ref.h"
 #include "core/inode/inode_table.h"
 #include "core/inode/namei_internal.h"
+#include "core/quota/qgroup.h"
 #include "core/trans/transaction.h"
 #include "core/tree/root.h"
 
@@ -282,8 +283,9 @@ static int write_items(struct trans *trans, struct rename *r)
 static int rename_commit(struct rename *r)
 {
 	_cleanup_trans_ struct trans trans = {};
-	int rc = trans_join(r->from.dir->fs, RENAME_ITEMS, &trans);
+	int rc = quota_check_nodes(r->to.dir->fs, r->to.dir->root->id, RENAME_ITEMS);
 
+	rc = rc < 0 ? rc : trans_join(r->from.dir->fs, RENAME_ITEMS, &trans);
 	if (rc < 0)
 		return rc;
 	rc = change_names(&trans, r);

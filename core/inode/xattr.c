@@ -11,7 +11,9 @@
 #include "core/inode/compression.h"
 #include "core/inode/inode_flags.h"
 #include "core/inode/inode_item.h"
+#include "core/quota/qgroup.h"
 #include "core/trans/transaction.h"
+#include "core/tree/root.h"
 #include "disk/format/ondisk.h"
 
 #define CAPS_NAME "security.capability"
@@ -100,8 +102,9 @@ static int check_change(struct inode *inode, struct name name)
 static int commit_put(struct inode *inode, const struct xattr_put *put, u32 mode)
 {
 	_cleanup_trans_ struct trans trans = {};
-	int r = trans_join(inode->fs, 3, &trans);
+	int r = quota_check_nodes(inode->fs, inode->root->id, 3);
 
+	r = r < 0 ? r : trans_join(inode->fs, 3, &trans);
 	if (r < 0)
 		return r;
 	r = xattr_put_apply(&trans, inode->root, put);

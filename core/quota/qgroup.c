@@ -148,3 +148,13 @@ int quota_settle(struct trans *trans)
 		trans_note_dirty(trans->fs);
 	return qgroup_items_write(trans, q);
 }
+
+int quota_check_nodes(struct fs *fs, u64 root, unsigned nodes)
+{
+	u64 bytes = (u64)nodes * fs->nodesize;
+
+	if (quota_allows(fs, root, bytes))
+		return 0;
+	/* promises that are more than is needed, and what was overwritten, go with a commit */
+	return fs_sync(fs) == 0 && quota_allows(fs, root, bytes) ? 0 : -EDQUOT;
+}

@@ -61,7 +61,8 @@ _must_check_ int quota_promise(struct fs *fs, u64 root, u64 bytes);
 void quota_unpromise(struct fs *fs, u64 root, u64 bytes);
 /* A data extent of that size has been made; @promised for it. */
 void quota_extent_made(struct fs *fs, u64 root, u64 bytes);
-/* -EDQUOT if @nodes new nodes would go beyond a limit. Promises nothing. */
+/* -EDQUOT if @nodes new nodes would go beyond a limit. Promises nothing. Writes back and commits
+ * before it refuses: no range or tree lock held, not joined. */
 _must_check_ int quota_check_nodes(struct fs *fs, u64 root, unsigned nodes);
 
 /* ---- simple quotas ---- */

@@ -85,7 +85,7 @@ void quota_extent_made(struct fs *fs, u64 root, u64 bytes)
 	(void)!change_all(fs, root, bytes, MADE);
 }
 
-int quota_check_nodes(struct fs *fs, u64 root, unsigned nodes)
+bool quota_allows(struct fs *fs, u64 root, u64 bytes)
 {
-	return change_all(fs, root, (u64)nodes * fs->nodesize, CHECK_ONLY);
+	return change_all(fs, root, bytes, CHECK_ONLY) == 0;
 }

@@ -90,6 +90,9 @@ struct qgroup *qgroup_first(struct quota *q);
 void qgroup_meet(struct quota *q, u64 root, struct qgroup_list *met, bool after);
 void qgroup_part(struct qgroup_list *met);
 
+/* qgroup_limit.c: may @root have @bytes more? Takes the lock. */
+bool quota_allows(struct fs *fs, u64 root, u64 bytes);
+
 /* qgroup_items.c: the quota tree */
 _must_check_ int qgroup_items_load(struct quota *q, struct reason *why);
 _must_check_ int qgroup_items_write(struct trans *trans, struct quota *q);

@@ -1,12 +1,17 @@
 """Quotas: what an image says on disk, what the kernel says when it has mounted it, and what its rescan finds."""
+import os
 import re
+import struct
 
+from . import dump
 from . import image as images
+from .crc32c import crc32c
 from .kernel import KernelMount
 from .shell import output, run
 
 ON, RESCAN, INCONSISTENT, SIMPLE = 1, 2, 4, 8
-FLAG_NAMES = {"ON": ON, "RESCAN": RESCAN, "INCONSISTENT": INCONSISTENT, "SIMPLE_MODE": SIMPLE}
+STATUS_KEY, INFO_KEY = 240, 242
+FLAG_NAMES = {"ON": ON, "SCANNING": RESCAN, "INCONSISTENT": INCONSISTENT, "SIMPLE_MODE": SIMPLE}
 
 
 class OnDisk:
@@ -59,3 +64,27 @@ def verify(image, exact=True):
 def difference(ours, theirs):
     return "\n".join(f"{g}: on disk {ours.get(g)}, counted {theirs.get(g)}"
                      for g in sorted(set(ours) | set(theirs)) if ours.get(g) != theirs.get(g))
+
+
+def begin_rescan(image):
+    """As a kernel leaves the image that has begun a rescan and got nowhere: all sums zero, the scan at the beginning."""
+    leaf = int(re.search(r"^leaf (\d+) items", images.dump_tree(image, "-t", "8"), re.M).group(1))
+    nodesize = int(images.super_field(image, "nodesize"))
+    with open(image, "r+b") as f:
+        for at in dump.physical(image, leaf):
+            node = bytearray(os.pread(f.fileno(), nodesize, at))
+            unscanned(node)
+            struct.pack_into("<I", node, 0, crc32c(bytes(node[32:])))
+            os.pwrite(f.fileno(), node, at)
+
+
+def unscanned(leaf):
+    """Header 101 bytes, then items of 25: key (17), place from the header's end, size."""
+    count, = struct.unpack_from("<I", leaf, 96)
+    for i in range(count):
+        _, kind, _, place, _ = struct.unpack_from("<QBQII", leaf, 101 + 25 * i)
+        if kind == STATUS_KEY:
+            flags, = struct.unpack_from("<Q", leaf, 101 + place + 16)
+            struct.pack_into("<QQ", leaf, 101 + place + 16, flags | RESCAN, 0)
+        elif kind == INFO_KEY:
+            struct.pack_into("<QQQQ", leaf, 101 + place + 8, 0, 0, 0, 0)

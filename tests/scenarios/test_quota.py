@@ -130,3 +130,162 @@ def test_relocation_while_files_change(subject, quota_image):
     assert balance.finish().error == 0
     m.umount()
     quotas.verify(quota_image)
+
+
+# ---- limits ----
+
+def limited(path, *limits, kernel_setup=None):
+    """Limits on groups: pairs of `btrfs qgroup limit` arguments."""
+    with KernelMount(path, "noatime") as mnt:
+        for limit in limits:
+            btrfs("qgroup", "limit", *limit, mnt)
+        ioctls.sync_fs(mnt)
+
+
+def fill_until_refused(path, chunk=256 << 10, most=400):
+    """Writes until EDQUOT: how many bytes were accepted."""
+    done = 0
+    for _ in range(most):
+        try:
+            files.write(path, os.urandom(chunk), done)
+        except OSError as e:
+            assert e.errno == errno.EDQUOT, e
+            return done
+        done += chunk
+    raise AssertionError("no limit was met")
+
+
+@pytest.mark.parametrize("limit,group", [((), "0"), ((), "1/2"), ((), "2/1"), (("-e",), "0")], ids=["own", "parent", "grandparent", "exclusive"])
+def test_a_limit_refuses_before_anything_changes(subject, quota_image, limit, group):
+    sums = quotas.OnDisk(quota_image).sums
+    ident = next(g for g in sums if g == "0/258")            # c
+    group = ident if group == "0" else group
+    most = sums[group][1 if limit else 0] + (6 << 20)
+    limited(quota_image, (*limit, most, group))
+    m = subject.mount(quota_image, "noatime")
+    accepted = fill_until_refused(m.join("c/new"))
+    assert (4 << 20) <= accepted <= (6 << 20), accepted
+    assert os.path.getsize(m.join("c/new")) >= accepted
+    files.write(m.join("a-snap/free" if group != "2/1" else "b-snap/free"), os.urandom(1 << 20))     # others are not concerned
+    os.unlink(m.join("c/new"))
+    ioctls.sync_fs(m.path)
+    assert fill_until_refused(m.join("c/again")) >= 4 << 20  # what was deleted may be used again
+    m.umount()
+    found = quotas.verify(quota_image)
+    assert found.sums[group][1 if limit else 0] <= most
+
+
+def test_direct_writes_and_preallocation_are_refused_too(subject, quota_image):
+    limited(quota_image, (quotas.OnDisk(quota_image).sums["0/258"][0] + (2 << 20), "0/258"))
+    m = subject.mount(quota_image, "noatime")
+    with pytest.raises(OSError) as e:
+        files.fallocate(m.join("c/pre"), 0, 8 << 20)
+    assert e.value.errno == errno.EDQUOT
+    assert os.stat(m.join("c/pre")).st_blocks == 0
+    import mmap
+    page = mmap.mmap(-1, 4 << 20)
+    fd = os.open(m.join("c/direct"), os.O_CREAT | os.O_RDWR | os.O_DIRECT)
+    with pytest.raises(OSError) as e:
+        os.pwrite(fd, page, 0)
+        os.pwrite(fd, page, 4 << 20)
+    assert e.value.errno == errno.EDQUOT
+    os.close(fd)
+    m.umount()
+    quotas.verify(quota_image)
+
+
+def test_a_full_quota_refuses_new_names_but_not_deletions(subject, quota_image):
+    limited(quota_image, (quotas.OnDisk(quota_image).sums["0/258"][0] + 40_000, "0/258"))
+    m = subject.mount(quota_image, "noatime")
+    for call in (lambda: os.mkdir(m.join("c/dir")), lambda: os.link(m.join("c/f1"), m.join("c/link")),
+                 lambda: os.symlink("x", m.join("c/symlink")), lambda: os.setxattr(m.join("c/f1"), "user.a", b"1")):
+        with pytest.raises(OSError) as e:
+            call()
+        assert e.value.errno == errno.EDQUOT
+    os.mkdir(m.join("a/dir"))
+    for i in range(60):
+        os.unlink(m.join(f"c/f{i}"))
+    ioctls.sync_fs(m.path)
+    os.mkdir(m.join("c/dir"))
+    m.umount()
+    quotas.verify(quota_image)
+
+
+def test_overwriting_within_a_limit_goes_on(subject, quota_image):
+    """Old and new extents count together only until a commit: who overwrites the same file again and again is not refused."""
+    limited(quota_image, (quotas.OnDisk(quota_image).sums["0/258"][0] + (4 << 20), "0/258"))
+    m = subject.mount(quota_image, "noatime")
+    for _ in range(12):
+        files.write(m.join("c/again"), os.urandom(1 << 20), sync=False)
+        ioctls.sync_fs(m.path)
+    for _ in range(12):
+        files.write(m.join("c/again"), os.urandom(1 << 20))
+    m.umount()
+    quotas.verify(quota_image)
+
+
+# ---- what arrives unfinished ----
+
+def test_a_rescan_that_was_begun_is_finished(subject, quota_image):
+    """While files change: what the scan has passed is accounted, what is before it is not."""
+    quotas.begin_rescan(quota_image)
+    assert quotas.OnDisk(quota_image).flags & quotas.RESCAN
+    m = subject.mount(quota_image, "noatime")
+    rng = random.Random(5)
+    for _ in range(100):
+        change(rng, m.path)
+    m.umount()
+    quotas.verify(quota_image)
+
+
+def test_a_rescan_survives_a_crash_and_a_relocation(subject, quota_image):
+    quotas.begin_rescan(quota_image)
+    m = subject.mount(quota_image, "noatime")
+    assert ioctls.balance(m.path, data={}, metadata={}).error == 0
+    ioctls.sync_fs(m.path)
+    m.kill()
+    subject.mount(quota_image, "noatime").umount()
+    quotas.verify(quota_image)
+
+
+def test_inconsistent_stays_inconsistent(subject, quota_image):
+    with KernelMount(quota_image, "noatime") as mnt:
+        btrfs("qgroup", "assign", "--no-rescan", "0/260", "1/2", mnt)
+    assert quotas.OnDisk(quota_image).flags & quotas.INCONSISTENT
+    m = subject.mount(quota_image, "noatime")
+    rng = random.Random(6)
+    for _ in range(60):
+        change(rng, m.path)
+    m.umount()
+    assert quotas.OnDisk(quota_image).flags & quotas.INCONSISTENT
+    images.check(quota_image)
+    with KernelMount(quota_image, "noatime") as mnt:
+        quotas.rescan(mnt)
+    quotas.verify(quota_image)
+
+
+@pytest.mark.fuse_only
+def test_a_crash_leaves_the_sums_of_the_last_commit(subject, quota_image):
+    m = subject.mount(quota_image, "noatime")
+    rng = random.Random(7)
+    for _ in range(4):
+        for _ in range(40):
+            change(rng, m.path)
+        ioctls.sync_fs(m.path)
+        twin = images.copy(quota_image, quota_image + ".now")
+        quotas.verify(twin)
+    m.kill()
+    quotas.verify(quota_image)
+
+
+def test_orphans_leave_the_sums(subject, quota_image, scratch):
+    with KernelMount(quota_image, "noatime") as mnt:
+        fd = os.open(f"{mnt}/c/big", os.O_RDWR)
+        os.unlink(f"{mnt}/c/big")
+        ioctls.sync_fs(mnt)
+        crashed = images.copy(quota_image, os.path.join(scratch, "crashed"))
+        os.close(fd)
+    before = quotas.OnDisk(crashed).sums["0/258"][0]
+    m = subject.mount(crashed, "noatime,subvol=c")
+    m.umount()
+    assert quotas.verify(crashed).sums["0/258"][0] < before - 900_000
