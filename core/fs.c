@@ -298,6 +298,7 @@ static int open_volume(struct fs *fs, struct reason *why)
 {
 	struct volume_options vopt = {
 		.source = fs->opt.source,
+		.offset_bytes = fs->opt.offset_bytes,
 		.devices = fs->opt.devices,
 		.device_count = fs->opt.device_count,
 		.degraded = fs->opt.degraded,

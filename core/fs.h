@@ -38,6 +38,7 @@ enum rescue {
 
 struct fs_options {
 	const char *source;
+	u64 offset_bytes;           /* where the file system begins in @source */
 	const char *const *devices; /* the file system's other devices */
 	unsigned device_count;
 	bool degraded;       /* mount without missing devices */

@@ -29,7 +29,7 @@ struct finder {
 };
 
 /* False: no btrfs, or not readable. */
-static bool probe_path(const char *path, struct probe *ret)
+static bool probe_path(const char *path, u64 offset, struct probe *ret)
 {
 	struct btrfs_super_block sb;
 	bool ok;
@@ -40,7 +40,7 @@ static bool probe_path(const char *path, struct probe *ret)
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return false;
-	ok = pread(fd, &sb, sizeof(sb), SUPER_OFFSET) == sizeof(sb) &&
+	ok = pread(fd, &sb, sizeof(sb), (off_t)(offset + SUPER_OFFSET)) == sizeof(sb) &&
 	     !check_super(&sb, SUPER_OFFSET, NULL);
 	close(fd);
 	if (!ok)
@@ -118,7 +118,7 @@ static int take_if_ours(struct finder *f, const char *path, struct reason *why)
 {
 	struct probe probe;
 
-	if (!probe_path(path, &probe) || memcmp(probe.fsid, f->fsid, sizeof(f->fsid)))
+	if (!probe_path(path, 0, &probe) || memcmp(probe.fsid, f->fsid, sizeof(f->fsid)))
 		return 0;
 	return take(f, path, &probe, why);
 }
@@ -133,7 +133,7 @@ static int take_named(struct finder *f, const struct options *o, struct reason *
 	for (unsigned i = 0; !err && i < o->device_count; i++) {
 		struct probe probe = {.devid = UINT64_MAX - i};
 
-		if (!probe_path(o->devices[i], &probe) && stat(o->devices[i], &probe.st)) {
+		if (!probe_path(o->devices[i], 0, &probe) && stat(o->devices[i], &probe.st)) {
 			reason_set(why, "device %.150s: %s", o->devices[i], strerror(errno));
 			return -errno;
 		}
@@ -196,6 +196,10 @@ static int find_by_uuid(struct finder *f, const struct options *o, const char *u
 {
 	int err;
 
+	if (o->fs.offset_bytes) {
+		reason_set(why, "option 'offset' wants the path of an image or device");
+		return -EINVAL;
+	}
 	if (uuid_parse(uuid, f->fsid)) {
 		reason_set(why, "not a UUID");
 		return -EINVAL;
@@ -216,7 +220,7 @@ static int find_by_path(struct finder *f, const struct options *o, const char *s
 			struct reason *why)
 {
 	struct probe probe = {.devid = UINT64_MAX};
-	bool known = probe_path(source, &probe);
+	bool known = probe_path(source, o->fs.offset_bytes, &probe);
 	int err;
 
 	if (!known && stat(source, &probe.st)) {

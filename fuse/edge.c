@@ -157,7 +157,7 @@ void edge_touch_atime(struct edge *e, struct inode *inode)
 {
 	struct inode_attr a;
 
-	if (e->noatime || e->fs->readonly)
+	if (atomic_load(&e->noatime) || atomic_load(&e->shut) || e->fs->readonly)
 		return;
 	attr_get(inode, &a);
 	if (a.flags & BTRFS_INODE_NOATIME)
@@ -186,6 +186,7 @@ static void op_init(void *user, struct fuse_conn_info *conn)
 void edge_init(struct edge *e)
 {
 	mutex_init(&e->balance.lock, RANK_NONE);
+	mutex_init(&e->reopen_lock, RANK_NONE);
 	mutex_init(&e->handles_lock, RANK_NONE);
 	LIST_INIT(&e->handles);
 	atomic_init(&e->report_fd, -1);
@@ -207,7 +208,7 @@ static void report(struct edge *e)
 		return;
 	if (write(fd, &word, 1) != 1)
 		errno = 0; /* who asked has gone */
-	close(fd);
+	/* open until this process ends: who asked waits for that, too */
 }
 
 void edge_destroy(void *edge)

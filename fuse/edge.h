@@ -26,15 +26,21 @@ struct balance_wait {
 	bool interrupted; /* answered with EINTR */
 };
 
+struct options;
+
 struct edge {
 	struct fs *fs;
 	struct node_table *nodes;
 	const char *source;
 	uid_t owner;         /* who mounted */
-	bool noatime;
+	struct options *options; /* as mounted; changed by a remount */
+	_Atomic bool noatime;
+	_Atomic bool shut;   /* remounted read-only; the file system itself may still write */
+	struct mutex reopen_lock; /* whoever uses fs outside a request, and who exchanges it */
 	bool on_device;      /* mounted as fuseblk */
 	_Atomic int report_fd; /* report.h; -1: nobody asked */
 	int close_error;     /* of the last commit; read after the session's end */
+	struct stats *stats;
 	struct balance_wait balance;
 
 	struct mutex handles_lock;
@@ -44,6 +50,8 @@ struct edge {
 /* An open regular file. */
 struct handle {
 	struct inode *inode;
+	bool append_only; /* the file was, when it was opened for writing */
+	u64 root_id, ino; /* of the inode, while it is exchanged (remount.c) */
 	LIST_ENTRY(handle) link;
 };
 

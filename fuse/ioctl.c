@@ -12,8 +12,10 @@
 
 #include "core/trans/transaction.h"
 #include "fuse/caller.h"
+#include "fuse/remount.h"
 #include "fuse/report.h"
 #include "fuse/request.h"
+#include "fuse/stats_ioctl.h"
 
 static int ioctl_sync(struct ioctl_call *c)
 {
@@ -67,6 +69,8 @@ static const struct ioctl_entry {
 	unsigned in, out; /* least sizes */
 	bool admin;       /* CAP_SYS_ADMIN or who mounted */
 	ioctl_fn *serve;
+	bool changes;     /* not for a mount that was remounted read-only */
+	bool whole;       /* about the mount, no inode; may exchange the file system */
 } ioctl_table[] = {
 	{FS_IOC_GETFLAGS, 0, 4, false, ioctl_get_flags},
 	{FS_IOC_SETFLAGS, 4, 0, false, ioctl_set_flags},
@@ -74,7 +78,7 @@ static const struct ioctl_entry {
 	{FS_IOC_FSSETXATTR, 28, 0, false, ioctl_set_xattr},
 	{FS_IOC_GETVERSION, 0, 4, false, ioctl_get_version},
 	{FS_IOC_GETFSLABEL, 0, 256, false, ioctl_get_label},
-	{FS_IOC_SETFSLABEL, 256, 0, true, ioctl_set_label},
+	{FS_IOC_SETFSLABEL, 256, 0, true, ioctl_set_label, .changes = true},
 	{IOC_SHUTDOWN, 0, 0, true, ioctl_shutdown},
 	{BTRFS_IOC_SYNC, 0, 0, true, ioctl_sync},
 	{BTRFS_IOC_START_SYNC, 0, 8, true, ioctl_start_sync},
@@ -87,7 +91,7 @@ static const struct ioctl_entry {
 	{BTRFS_IOC_SPACE_INFO, sizeof(struct btrfs_ioctl_space_args),
 	 sizeof(struct btrfs_ioctl_space_args), false, ioctl_space_info},
 	{BTRFS_IOC_BALANCE_V2, sizeof(struct btrfs_ioctl_balance_args),
-	 sizeof(struct btrfs_ioctl_balance_args), true, ioctl_balance_v2},
+	 sizeof(struct btrfs_ioctl_balance_args), true, ioctl_balance_v2, .changes = true},
 	{BTRFS_IOC_BALANCE_CTL, sizeof(int), 0, true, ioctl_balance_ctl},
 	{BTRFS_IOC_BALANCE_PROGRESS, 0, sizeof(struct btrfs_ioctl_balance_args), true,
 	 ioctl_balance_progress},
@@ -98,6 +102,9 @@ static const struct ioctl_entry {
 	{BTRFS_IOC_INO_LOOKUP, sizeof(struct btrfs_ioctl_ino_lookup_args),
 	 sizeof(struct btrfs_ioctl_ino_lookup_args), false, ioctl_ino_lookup},
 	{BTRFUSE_IOC_REPORT, sizeof(int), 0, true, ioctl_report},
+	{BTRFUSE_IOC_STATS, 0, sizeof(struct stats_reply), true, ioctl_stats},
+	{BTRFUSE_IOC_REMOUNT, sizeof(struct remount_order), sizeof(struct remount_order), true,
+	 ioctl_remount, .whole = true},
 };
 
 static const struct ioctl_entry *ioctl_find(unsigned cmd)
@@ -118,7 +125,9 @@ static int serve(const struct ioctl_entry *entry, struct ioctl_call *c, fuse_ino
 		return -EINVAL;
 	if (entry->admin && !caller_may_administrate(c->req))
 		return -EPERM;
-	err = edge_inode(c->e, node, &inode);
+	if (entry->changes && atomic_load(&c->e->shut))
+		return -EROFS;
+	err = entry->whole ? 0 : edge_inode(c->e, node, &inode);
 	if (err)
 		return err;
 	c->inode = inode;

@@ -33,6 +33,10 @@ ioctl_fn ioctl_balance_v2, ioctl_balance_ctl, ioctl_balance_progress;
 /* ioctl_info.c */
 ioctl_fn ioctl_fs_info, ioctl_dev_info, ioctl_dev_stats, ioctl_space_info, ioctl_get_label, ioctl_set_label,
 	ioctl_shutdown;
+/* stats.c */
+ioctl_fn ioctl_stats;
+/* remount.c */
+ioctl_fn ioctl_remount;
 /* ioctl_search.c */
 ioctl_fn ioctl_tree_search, ioctl_tree_search_v2, ioctl_ino_lookup;
 /* ioctl_inode.c */

@@ -27,6 +27,7 @@
 #include "fuse/options.h"
 #include "fuse/session.h"
 #include "fuse/source.h"
+#include "fuse/stats.h"
 #include "relocation/balance.h"
 
 #define CLAIM_WAIT_MS 2000
@@ -106,11 +107,9 @@ static int parse_helper_args(struct mount *m, int argc, char **argv, struct reas
 	}
 	m->source_arg = args.source;
 	m->target_arg = args.target;
+	if (!args.fake && mount_helper_is_remount(args.options))
+		return mount_helper_remount(&args, why) ? 1 : 0;
 	bad = options_parse(&m->opt, args.options, why);
-	if (!bad && !args.fake && mount_helper_is_remount(args.options)) {
-		bad = mount_helper_remount(&args, m->opt.mount_flags, why);
-		return bad ? 1 : 0;
-	}
 	return bad ? 1 : args.fake ? 0 : -1;
 }
 
@@ -236,8 +235,10 @@ static int open_fs(struct mount *m, struct reason *why)
 		return err;
 	e->source = m->source.path;
 	e->owner = getuid();
-	e->noatime = m->opt.fs.noatime;
+	e->options = &m->opt;
+	atomic_init(&e->noatime, m->opt.fs.noatime);
 	edge_init(e);
+	e->stats = stats_new(m->opt.threads);
 	err = node_table_create(e->fs->mount_root_id, BTRFS_FIRST_FREE_OBJECTID, &e->nodes);
 	if (!err && !m->opt.fs.readonly)
 		err = balance_recover(e->fs, m->opt.skip_balance);
@@ -252,8 +253,9 @@ static int serve(struct mount *m, struct reason *why)
 		.ops = &edge_ops,
 		.calls = {.syncfs = edge_syncfs, .statx = edge_statx, .destroy = edge_destroy},
 		.user = &m->edge,
+		.stats = m->edge.stats,
 	};
-	int err = session_create(&params, &m->session);
+	int err = m->edge.stats ? session_create(&params, &m->session) : -ENOMEM;
 
 	if (err)
 		return err;
@@ -302,8 +304,10 @@ static void unmount(struct mount *m)
 {
 	int err = -EBUSY;
 
+	mutex_lock(&m->edge.reopen_lock);
 	if (balance_pause(m->edge.fs) == 0)
 		log_info("%s: balance paused by unmount", m->source.path);
+	mutex_unlock(&m->edge.reopen_lock);
 	if (!still_there(m))
 		return;
 	for (int tries = 0; err == -EBUSY && tries < 10; tries++) {
@@ -349,6 +353,7 @@ static void *signal_main(void *arg)
 static void clean_up(struct mount *m)
 {
 	session_free(m->session);
+	stats_free(m->edge.stats);
 	if (m->fd >= 0)
 		close(m->fd);
 	if (m->attached && still_there(m))
@@ -366,8 +371,13 @@ static void clean_up(struct mount *m)
 /* The devices, none of which somebody else may use. */
 static int open_sources(struct mount *m, struct reason *why)
 {
-	bool readonly = m->opt.fs.readonly;
-	int err = source_open(m->devices.paths[0], readonly, CLAIM_WAIT_MS, &m->source, why);
+	struct source_wish wish = {
+		.path = m->devices.paths[0],
+		.offset_bytes = m->opt.fs.offset_bytes,
+		.readonly = m->opt.fs.readonly,
+		.wait_ms = CLAIM_WAIT_MS,
+	};
+	int err = source_open(&wish, &m->source, why);
 
 	m->others = calloc(m->devices.count, sizeof(*m->others));
 	if (!m->others)
@@ -375,8 +385,9 @@ static int open_sources(struct mount *m, struct reason *why)
 	for (unsigned i = 1; !err && i < m->devices.count; i++) {
 		struct reason one = {""};
 
-		err = source_open(m->devices.paths[i], readonly, CLAIM_WAIT_MS,
-				  &m->others[m->other_count], &one);
+		wish.path = m->devices.paths[i];
+		wish.offset_bytes = 0;
+		err = source_open(&wish, &m->others[m->other_count], &one);
 		if (err)
 			reason_set(why, "device %.100s: %.120s", m->devices.paths[i], one.text);
 		else

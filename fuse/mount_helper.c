@@ -4,9 +4,13 @@
 
 #include <fcntl.h>
 #include <getopt.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
+
+#include "fuse/options.h"
+#include "fuse/remount.h"
 
 bool mount_helper_called(const char *argv0)
 {
@@ -45,25 +49,43 @@ bool mount_helper_is_remount(const char *options)
 	return false;
 }
 
-static int sync_mount(const char *target)
+/* Tells the daemon; @only_check: asks it whether it would. */
+static int tell_daemon(const struct helper_args *args, bool only_check, struct reason *why)
 {
-	int fd = open(target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int err;
+	_cleanup_free_ struct remount_order *order = calloc(1, sizeof(*order));
+	int err, fd = open(args->target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	if (fd < 0)
-		return -errno;
-	err = syncfs(fd) ? -errno : 0;
+	if (!order || fd < 0) {
+		err = order ? -errno : -ENOMEM;
+		if (fd >= 0)
+			close(fd);
+		return err;
+	}
+	order->only_check = only_check;
+	snprintf(order->text, sizeof(order->text), "%s", args->options);
+	err = ioctl(fd, BTRFUSE_IOC_REMOUNT, order) ? -errno : 0;
 	close(fd);
+	if (err && order->text[0] && strcmp(order->text, args->options))
+		reason_set(why, "cannot remount %s: %.200s", args->target, order->text);
 	return err;
 }
 
-int mount_helper_remount(const struct helper_args *args, unsigned long flags, struct reason *why)
+static int switch_kernel(const struct helper_args *args, unsigned long flags)
 {
-	int err = flags & MS_RDONLY ? sync_mount(args->target) : 0;
+	return mount(NULL, args->target, NULL, MS_REMOUNT | flags, NULL) ? -errno : 0;
+}
 
-	if (!err && mount(NULL, args->target, NULL, MS_REMOUNT | flags, NULL))
-		err = -errno;
-	if (err)
+int mount_helper_remount(const struct helper_args *args, struct reason *why)
+{
+	unsigned long flags = options_mount_flags(args->options);
+	bool readonly = flags & MS_RDONLY;
+	int err = tell_daemon(args, readonly, why);
+
+	if (!err)
+		err = switch_kernel(args, flags);
+	if (!err && readonly)
+		err = tell_daemon(args, false, why);
+	if (err && !why->text[0])
 		reason_set(why, "cannot remount %s: %s", args->target, strerror(-err));
 	return err;
 }

@@ -22,11 +22,10 @@ bool mount_helper_called(const char *argv0);
 /* False: not what mount(8) passes. */
 _must_check_ bool mount_helper_parse(int argc, char **argv, struct helper_args *ret);
 
-/* Is `remount` in the list? Then mount_helper_remount() does it: what is dirty is made durable, then
- * the kernel lets no writer in any more, or lets them in again. A daemon that was started read-only
- * stays so and answers EROFS. */
+/* Is `remount` in the list? Then mount_helper_remount() does it: the kernel lets no writer in any
+ * more and the daemon makes everything durable; or the daemon gets ready to write, and the kernel
+ * lets writers in again. */
 bool mount_helper_is_remount(const char *options);
-_must_check_ int mount_helper_remount(const struct helper_args *args, unsigned long flags,
-				      struct reason *why);
+_must_check_ int mount_helper_remount(const struct helper_args *args, struct reason *why);
 
 #endif

@@ -76,6 +76,7 @@ void op_setattr(fuse_req_t req, fuse_ino_t node, struct stat *attr, int to_set,
 	_cleanup_inode_ struct inode *inode = NULL;
 	int err = edge_inode(edge_of(req), node, &inode);
 
+	c.opened = fi != NULL;
 	/* ftruncate() to the same size is a change of the file, truncate() is not */
 	if (!err && fi && (c.mask & ATTR_SIZE) && c.size == inode_size(inode))
 		c.mask |= ATTR_MTIME_NOW;

@@ -48,6 +48,7 @@ int handle_open(struct edge *e, struct inode *inode, struct fuse_file_info *fi)
 	if (!h)
 		return -ENOMEM;
 	h->inode = inode_ref(inode);
+	h->append_only = attr_is_append_only(inode);
 	mutex_lock(&e->handles_lock);
 	LIST_INSERT_HEAD(&e->handles, h, link);
 	mutex_unlock(&e->handles_lock);
@@ -101,6 +102,7 @@ void op_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t off, struct fus
 		edge_reply(req, n);
 	else
 		fuse_reply_buf(req, (char *)request_now.reply_buf, (size_t)n);
+	request_now.bytes = n > 0 ? (u64)n : 0;
 	if (n > 0)
 		edge_touch_atime(e, inode);
 }
@@ -115,18 +117,28 @@ static u32 write_flags(int flags)
 	return flags & O_DSYNC ? FILE_DIRECT | FILE_DSYNC : FILE_DIRECT;
 }
 
+/* The VFS would not let go of O_APPEND, nor map the file, if it knew the flag. */
+static int check_append(const struct handle *h, u64 off)
+{
+	return h->append_only && off < inode_size(h->inode) ? -EPERM : 0;
+}
+
 void op_write(fuse_req_t req, fuse_ino_t node, const char *data, size_t size, off_t off,
 	      struct fuse_file_info *fi)
 {
 	struct inode *inode = edge_handle(fi)->inode;
-	int n = attr_kill_priv(inode, request_now.kill_suidgid);
+	u32 flags = write_flags(fi->flags) | (attr_is_synchronous(inode) ? FILE_SYNC : 0);
+	int n = check_append(edge_handle(fi), (u64)off);
 
 	if (!n)
-		n = file_write(inode, (u64)off, data, (u32)size, write_flags(fi->flags), NULL);
+		n = attr_kill_priv(inode, request_now.kill_suidgid);
+	if (!n)
+		n = file_write(inode, (u64)off, data, (u32)size, flags, NULL);
 	if (n < 0)
 		edge_reply(req, n);
 	else
 		fuse_reply_write(req, (size_t)n);
+	request_now.bytes = n > 0 ? (u64)n : 0;
 }
 
 void op_fsync(fuse_req_t req, fuse_ino_t node, int datasync, struct fuse_file_info *fi)
@@ -147,7 +159,7 @@ void op_fallocate(fuse_req_t req, fuse_ino_t node, int mode, off_t off, off_t le
 		  struct fuse_file_info *fi)
 {
 	struct inode *inode = edge_handle(fi)->inode;
-	int err = attr_check_write(inode, false);
+	int err = attr_check_write(inode, !(mode & ~FALLOC_FL_KEEP_SIZE));
 
 	if (!err)
 		err = kill_priv_unflagged(req, inode);
@@ -172,8 +184,10 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t off, struct fuse_
 			int flags)
 {
 	struct inode *src = edge_handle(from_fi)->inode, *dst = edge_handle(into_fi)->inode;
-	s64 n = kill_priv_unflagged(req, dst);
+	s64 n = attr_check_write(dst, true);
 
+	if (n == 0)
+		n = kill_priv_unflagged(req, dst);
 	if (n == 0)
 		n = file_copy_range(src, (u64)off, dst, (u64)to, MIN(len, COPY_RANGE_MAX));
 	if (n < 0)

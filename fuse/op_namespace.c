@@ -3,7 +3,9 @@
  * op_namespace.c - what adds, moves and removes names. The umask is applied by core, since a
  * default ACL takes its place (FUSE_DONT_MASK).
  */
+#include "core/inode/attr.h"
 #include "core/inode/namei.h"
+#include "core/trans/transaction.h"
 #include "fuse/edge.h"
 #include "fuse/request.h"
 
@@ -14,6 +16,12 @@ static struct cred cred_of(fuse_req_t req)
 	return (struct cred){.uid = ctx->uid, .gid = ctx->gid, .umask = ctx->umask};
 }
 
+/* chattr +S and +D: the answer waits until the change is durable. */
+static int settle(struct inode *dir)
+{
+	return attr_is_synchronous(dir) ? trans_commit(dir->fs) : 0;
+}
+
 static int make(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev,
 		const char *target, struct inode **ret)
 {
@@ -21,7 +29,9 @@ static int make(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode
 	_cleanup_inode_ struct inode *dir = NULL;
 	int err = edge_inode(edge_of(req), parent, &dir);
 
-	return err ? err : namei_create(dir, name_of(name), mode, rdev, &cred, target, ret);
+	if (!err)
+		err = namei_create(dir, name_of(name), mode, rdev, &cred, target, ret);
+	return err ? err : settle(dir);
 }
 
 void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
@@ -96,6 +106,8 @@ void op_link(fuse_req_t req, fuse_ino_t node, fuse_ino_t parent, const char *nam
 		err = edge_inode(edge_of(req), parent, &dir);
 	if (!err)
 		err = namei_link(inode, dir, name_of(name));
+	if (!err)
+		err = settle(dir);
 	edge_reply_entry(req, err, inode);
 }
 
@@ -109,6 +121,8 @@ static void remove_name(fuse_req_t req, fuse_ino_t parent, const char *name,
 
 	if (!err)
 		err = remove(dir, name_of(name), &gone);
+	if (!err)
+		err = settle(dir);
 	edge_reply(req, err);
 	edge_put_gone(e, gone); /* deleting a large file takes time: nobody need wait */
 }
@@ -138,6 +152,8 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
 	if (!err)
 		err = namei_rename(from, name_of(name), to, name_of(new_name), flags, &cred,
 				   &gone);
+	if (!err)
+		err = settle(attr_is_synchronous(from) ? from : to);
 	edge_reply(req, err);
 	edge_put_gone(e, gone);
 }

@@ -198,6 +198,11 @@ static int apply_scan(struct options *o, const struct option *opt, const char *v
 	return add_path(&o->scan_dirs, &o->scan_count, value);
 }
 
+static int apply_offset(struct options *o, const struct option *opt, const char *value)
+{
+	return parse_number(value, true, INT64_MAX, &o->fs.offset_bytes);
+}
+
 static int apply_degraded(struct options *o, const struct option *opt, const char *value)
 {
 	o->fs.degraded = true;
@@ -330,6 +335,7 @@ static const struct option option_table[] = {
 	{"device", apply_device, true},
 	{"scan", apply_scan, true},
 	{"degraded", apply_degraded},
+	{"offset", apply_offset, true},
 	{"cache_size", apply_cache_size, true},
 	{"threads", apply_threads, true},
 };
@@ -343,7 +349,7 @@ static const char *const known_names[] = {
 	"ssd_spread",	"nossd_spread",	 "thread_pool",	 "treelog",	"notreelog",
 	"user_subvol_rm_allowed", "ref_verify", "ref_tracker", "strictatime",
 	"lazytime",	"sync",		 "dirsync",	 "mand",	"iversion",
-	"bind",		 "loop",	 "offset",	"sizelimit",
+	"bind",		 "loop",	 "sizelimit",
 	"allow_root",
 	"auto_unmount",	"fsname",	 "subtype",	 "max_read",	"context",
 	"fscontext",	"defcontext",	 "rootcontext",	 "nosymfollow",	"silent",
@@ -400,6 +406,85 @@ int options_parse(struct options *o, const char *list, struct reason *why)
 	while (!err && (word = strsep(&rest, ",")))
 		err = parse_one(o, word, why);
 	return err;
+}
+
+/* What only mount(8) and the kernel's table of mounts say of a FUSE mount. */
+static bool is_of_fuse(const char *word)
+{
+	static const char *const prefixes[] = {"user_id=", "group_id=", "blksize=", "rootmode=",
+					       "fd=", "max_read="};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(prefixes); i++)
+		if (!strncmp(word, prefixes[i], strlen(prefixes[i])))
+			return true;
+	return false;
+}
+
+static bool same_string(const char *a, const char *b)
+{
+	return a == b || (a && b && !strcmp(a, b));
+}
+
+/* Would @probe, which began as a copy of @o, be another file system? */
+static bool changed(struct options *probe, const struct options *o)
+{
+	if (same_string(probe->fs.subvol, o->fs.subvol))
+		probe->fs.subvol = o->fs.subvol;
+	probe->fs.readonly = o->fs.readonly;
+	probe->fs.noatime = o->fs.noatime;
+	return memcmp(&probe->fs, &o->fs, sizeof(o->fs)) || probe->threads != o->threads ||
+	       probe->allow_other != o->allow_other;
+}
+
+static int check_remount_word(const struct options *o, char *word, unsigned long *flags,
+			      struct reason *why)
+{
+	_cleanup_free_ char *kept = strdup(word);
+	struct options probe;
+	int err;
+
+	if (is_of_fuse(word))
+		return 0;
+	memcpy(&probe, o, sizeof(probe)); /* padding and all */
+	probe.subvol = NULL;
+	probe.devices = probe.scan_dirs = NULL;
+	probe.device_count = probe.scan_count = 0;
+	probe.mount_flags = *flags;
+	err = kept ? parse_one(&probe, word, why) : -ENOMEM;
+	if (!err && changed(&probe, o)) {
+		reason_set(why, "option '%s' cannot change while mounted", kept);
+		err = -EINVAL;
+	}
+	*flags = probe.mount_flags;
+	options_free(&probe);
+	return err;
+}
+
+int options_check_remount(const struct options *o, const char *list, unsigned long *flags,
+			  struct reason *why)
+{
+	_cleanup_free_ char *copy = strdup(list);
+	char *rest = copy, *word;
+	int err = copy ? 0 : -ENOMEM;
+
+	while (!err && (word = strsep(&rest, ",")))
+		err = check_remount_word(o, word, flags, why);
+	return err;
+}
+
+unsigned long options_mount_flags(const char *list)
+{
+	_cleanup_free_ char *copy = strdup(list);
+	struct options o = {0};
+	char *rest = copy, *word;
+
+	while (copy && (word = strsep(&rest, ","))) {
+		const struct option *opt = option_find(word);
+
+		if (opt && opt->apply == apply_flag && apply_flag(&o, opt, NULL))
+			break;
+	}
+	return o.mount_flags;
 }
 
 void options_init(struct options *o)

@@ -26,4 +26,12 @@ void options_free(struct options *o);
  * not supported, or has a bad value. */
 _must_check_ int options_parse(struct options *o, const char *list, struct reason *why);
 
+/* The list of a remount: *@flags (MS_*) become what it asks for. Everything else can only stay as it
+ * is: -EINVAL with @why for an option that would change. */
+_must_check_ int options_check_remount(const struct options *o, const char *list,
+				       unsigned long *flags, struct reason *why);
+
+/* MS_* that the words of the list say; others are passed over. */
+unsigned long options_mount_flags(const char *list);
+
 #endif

@@ -3,8 +3,8 @@
  * report.h - how btrfusectl umount hears whether the last commit succeeded.
  *
  * An ioctl of our own hands the daemon the write end of a pipe (a descriptor number of the
- * caller). When the image is complete the daemon writes one byte: 0, or the errno of the commit. End of
- * file without a byte: it died.
+ * caller). When the image is complete the daemon writes one byte: 0, or the errno of the commit, and
+ * closes the pipe by its end. End of file without a byte: it died.
  */
 #ifndef FUSE_REPORT_H
 #define FUSE_REPORT_H

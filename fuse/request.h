@@ -18,6 +18,7 @@ struct request {
 	bool kill_suidgid;   /* KILLPRIV_V2: the writer may not keep set-id bits */
 	bool tmpfile;        /* a CREATE that was a TMPFILE */
 	u32 open_flags;      /* FOPEN_* bits to add to the reply of OPEN and CREATE */
+	u64 bytes;           /* out, for the statistics: read or written */
 	u8 *reply_buf;       /* REPLY_BUF_BYTES, 4 KiB aligned; for READ and READDIR */
 };
 

@@ -26,6 +26,7 @@
 #include "disk/base/lock.h"
 #include "disk/base/log.h"
 #include "fuse/request.h"
+#include "fuse/stats.h"
 
 #define WAKE_SIGNAL SIGUSR2
 #define PAGE KIB(4)
@@ -47,6 +48,8 @@ struct thread {
 	u8 *reply;
 } __attribute__((aligned(64)));
 
+static __thread const struct thread *thread_now;
+
 struct session {
 	struct session_params p;
 	struct fuse_session *se;
@@ -54,6 +57,7 @@ struct session {
 	_Atomic unsigned started; /* threads from the first on that have an id */
 	_Atomic bool stop;
 	_Atomic bool destroying;
+	_Atomic bool paused; /* requests wait */
 	_Atomic u64 init_unique;
 	u64 init_offered; /* flags of the kernel's INIT */
 	bool setxattr_ext;
@@ -197,6 +201,7 @@ static void request_note(struct session *s, const struct fuse_in_header *h, size
 	request_now.kill_suidgid = false;
 	request_now.tmpfile = false;
 	request_now.open_flags = 0;
+	request_now.bytes = 0;
 	if (h->opcode == FUSE_WRITE && body >= sizeof(*in.write))
 		request_now.kill_suidgid = in.write->write_flags & FUSE_WRITE_KILL_SUIDGID;
 	else if (h->opcode == FUSE_SETATTR && body >= sizeof(*in.setattr))
@@ -275,12 +280,41 @@ static void request_serve(struct thread *t, void *msg, size_t len)
 		fuse_session_process_buf(s->se, &buf);
 }
 
+/* A request has come while others are held back. */
+static void wait_resumed(struct thread *t)
+{
+	struct session *s = t->s;
+
+	MUTEX_SCOPE(&s->lock);
+	atomic_store(&t->busy, false);
+	while (atomic_load(&s->paused))
+		cond_wait(&s->changed, &s->lock);
+	atomic_store(&t->busy, true);
+}
+
+void session_pause(struct session *s)
+{
+	const struct timespec ms = {.tv_nsec = 1000000};
+
+	atomic_store(&s->paused, true);
+	while (others_busy(s, thread_now))
+		nanosleep(&ms, NULL);
+}
+
+void session_resume(struct session *s)
+{
+	MUTEX_SCOPE(&s->lock);
+	atomic_store(&s->paused, false);
+	cond_broadcast(&s->changed);
+}
+
 /* False: the session is over. */
 static bool request_next(struct thread *t)
 {
 	struct session *s = t->s;
 	u8 *msg = t->receive + PAGE - WRITE_HEADER;
 	ssize_t n = read(s->p.fd, msg, RECEIVE_BYTES);
+	u64 start;
 
 	if (n < 0) {
 		if (errno == EINTR || errno == EAGAIN || errno == ENOENT)
@@ -294,7 +328,12 @@ static bool request_next(struct thread *t)
 	if ((size_t)n < sizeof(struct fuse_in_header))
 		return false;
 	atomic_store(&t->busy, true);
+	start = stats_clock_ns();
+	while (atomic_load(&s->paused))
+		wait_resumed(t);
 	request_serve(t, msg, (size_t)n);
+	stats_note(s->p.stats, (unsigned)(t - s->threads), request_now.opcode,
+		   stats_clock_ns() - start, request_now.bytes);
 	atomic_store(&t->busy, false);
 	return true;
 }
@@ -306,6 +345,7 @@ static void *thread_main(void *arg)
 
 	pthread_setname_np(pthread_self(), "btrfuse-req");
 	request_now.reply_buf = t->reply;
+	thread_now = t;
 	while (!atomic_load(&s->stop) && request_next(t))
 		;
 	atomic_store(&t->ended, true);

@@ -15,6 +15,7 @@
 #include "disk/base/types.h"
 
 struct session;
+struct stats;
 
 /* The answer to STATX as the kernel takes it: fuse_statx_out of <linux/fuse.h> from 6.6 on. */
 struct statx_time {
@@ -56,6 +57,7 @@ struct session_params {
 	const struct fuse_lowlevel_ops *ops;
 	struct session_calls calls;
 	void *user;
+	struct stats *stats; /* what comes is counted there */
 };
 
 _must_check_ int session_create(const struct session_params *params, struct session **ret);
@@ -70,6 +72,11 @@ void session_wait(struct session *s);
 
 /* Makes the threads end although the mount may live on. For a signal thread. */
 void session_stop(struct session *s);
+
+/* From inside a handler: waits until no other request is being served and holds back those that
+ * come, until session_resume(). One caller at a time. */
+void session_pause(struct session *s);
+void session_resume(struct session *s);
 
 void session_free(struct session *s);
 

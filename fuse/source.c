@@ -30,17 +30,20 @@ static void sleep_ms(int ms)
 /* ---- who else has it ---- */
 
 /* Would the OFD lock that core is going to take be refused now? */
-static bool image_locked(int fd, bool readonly)
+static bool image_locked(int fd, const struct source_wish *w)
 {
-	struct flock fl = {.l_type = readonly ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET};
+	struct flock fl = {.l_type = w->readonly ? F_RDLCK : F_WRLCK,
+			   .l_whence = SEEK_SET,
+			   .l_start = (off_t)w->offset_bytes,
+			   .l_len = w->offset_bytes ? 1 : 0};
 
 	return !fcntl(fd, F_OFD_GETLK, &fl) && fl.l_type != F_UNLCK;
 }
 
-static int wait_for_image(int fd, bool readonly, int wait_ms, struct reason *why)
+static int wait_for_image(int fd, const struct source_wish *w, struct reason *why)
 {
-	for (int waited = 0; image_locked(fd, readonly); waited += POLL_MS) {
-		if (waited >= wait_ms) {
+	for (int waited = 0; image_locked(fd, w); waited += POLL_MS) {
+		if (waited >= w->wait_ms) {
 			reason_set(why, "in use by another btrfuse");
 			return -EBUSY;
 		}
@@ -59,11 +62,11 @@ static int device_claimable(const char *path, bool readonly)
 	return 0;
 }
 
-static int wait_for_device(const char *path, bool readonly, int wait_ms, struct reason *why)
+static int wait_for_device(const char *path, const struct source_wish *w, struct reason *why)
 {
 	int err, waited = 0;
 
-	while ((err = device_claimable(path, readonly)) == -EBUSY && waited < wait_ms) {
+	while ((err = device_claimable(path, w->readonly)) == -EBUSY && waited < w->wait_ms) {
 		sleep_ms(POLL_MS);
 		waited += POLL_MS;
 	}
@@ -169,7 +172,7 @@ static int hold_other_loops(struct source *src, struct reason *why)
 
 /* ---- the source ---- */
 
-static int open_image(struct source *src, int wait_ms, struct reason *why)
+static int open_image(struct source *src, const struct source_wish *w, struct reason *why)
 {
 	int err, fd = open(src->path, (src->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC);
 
@@ -178,15 +181,16 @@ static int open_image(struct source *src, int wait_ms, struct reason *why)
 		reason_set(why, "%s", strerror(-err));
 		return err;
 	}
-	err = wait_for_image(fd, src->readonly, wait_ms, why);
+	err = wait_for_image(fd, w, why);
 	close(fd);
 	return err ? err : hold_other_loops(src, why);
 }
 
-int source_open(const char *path, bool readonly, int wait_ms, struct source *ret,
-		struct reason *why)
+int source_open(const struct source_wish *w, struct source *ret, struct reason *why)
 {
-	struct source src = {.loop_fd = -1, .readonly = readonly, .path = realpath(path, NULL)};
+	struct source src = {.loop_fd = -1,
+			     .readonly = w->readonly,
+			     .path = realpath(w->path, NULL)};
 	struct stat st = {0};
 	int err = 0;
 
@@ -195,9 +199,9 @@ int source_open(const char *path, bool readonly, int wait_ms, struct source *ret
 		reason_set(why, "%s", strerror(-err));
 	} else if (S_ISBLK(st.st_mode)) {
 		src.is_block = true;
-		err = wait_for_device(src.path, readonly, wait_ms, why);
+		err = wait_for_device(src.path, w, why);
 	} else if (S_ISREG(st.st_mode)) {
-		err = open_image(&src, wait_ms, why);
+		err = open_image(&src, w, why);
 	} else {
 		err = -EINVAL;
 		reason_set(why, "neither a file nor a block device");
@@ -209,15 +213,15 @@ int source_open(const char *path, bool readonly, int wait_ms, struct source *ret
 	return err;
 }
 
-static int loop_configure(const struct source *src, const char *device, int image)
+static int loop_configure(const struct source *src, const char *device, int image, bool readonly)
 {
 	struct loop_config c = {.fd = (u32)image, .block_size = 0};
-	int fd = open(device, (src->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+	int fd = open(device, (readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC);
 
 	if (fd < 0)
 		return -errno;
 	c.info.lo_sizelimit = CLAIM_LOOP_BYTES;
-	c.info.lo_flags = LO_FLAGS_AUTOCLEAR | (src->readonly ? LO_FLAGS_READ_ONLY : 0);
+	c.info.lo_flags = LO_FLAGS_AUTOCLEAR | (readonly ? LO_FLAGS_READ_ONLY : 0);
 	snprintf((char *)c.info.lo_file_name, sizeof(c.info.lo_file_name), "%s", src->path);
 	if (ioctl(fd, LOOP_CONFIGURE, &c)) {
 		int err = -errno;
@@ -228,7 +232,7 @@ static int loop_configure(const struct source *src, const char *device, int imag
 	return fd;
 }
 
-static void attach_loop(struct source *src, int control, int image)
+static void attach_loop(struct source *src, int control, int image, bool readonly)
 {
 	char device[32];
 	int fd = -EBUSY;
@@ -240,7 +244,7 @@ static void attach_loop(struct source *src, int control, int image)
 		if (n < 0)
 			return;
 		snprintf(device, sizeof(device), "/dev/loop%d", n);
-		fd = loop_configure(src, device, image);
+		fd = loop_configure(src, device, image, readonly);
 	}
 	if (fd < 0)
 		return;
@@ -250,6 +254,7 @@ static void attach_loop(struct source *src, int control, int image)
 
 void source_prepare_fuseblk(struct source *src)
 {
+	bool readonly = false;
 	int control, image;
 
 	if (geteuid() != 0)
@@ -259,9 +264,14 @@ void source_prepare_fuseblk(struct source *src)
 		return;
 	}
 	control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
-	image = open(src->path, (src->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+	/* nobody writes to it, but over a read-only device there is no remount for writing */
+	image = open(src->path, O_RDWR | O_CLOEXEC);
+	if (image < 0 && src->readonly) {
+		image = open(src->path, O_RDONLY | O_CLOEXEC);
+		readonly = true;
+	}
 	if (control >= 0 && image >= 0)
-		attach_loop(src, control, image);
+		attach_loop(src, control, image, readonly);
 	if (control >= 0)
 		close(control);
 	if (image >= 0)

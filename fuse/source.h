@@ -23,9 +23,16 @@ struct source {
 	unsigned held_count;
 };
 
-/* Looks at @path and refuses it if somebody else uses it, after waiting up to @wait_ms for a
+struct source_wish {
+	const char *path;
+	u64 offset_bytes;
+	bool readonly;
+	int wait_ms;
+};
+
+/* Looks at the path and refuses it if somebody else uses it, after waiting up to wait_ms for a
  * btrfuse that is still finishing it. Nothing is changed. */
-_must_check_ int source_open(const char *path, bool readonly, int wait_ms, struct source *ret,
+_must_check_ int source_open(const struct source_wish *wish, struct source *ret,
 			     struct reason *why);
 
 /* Prepares what fuseblk needs. Failure leaves plain FUSE (device NULL): a loop device is a

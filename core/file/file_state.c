@@ -155,7 +155,7 @@ void file_discard(struct inode *inode)
 
 int file_check_write(struct inode *inode, u64 off, u64 len)
 {
-	if (off + len < off || off + len > (u64)INT64_MAX - DIRTY_WINDOW)
+	if (off + len < off || off + len > (u64)INT64_MAX)
 		return -EFBIG;
 	return inode_check_rw(inode);
 }

@@ -128,14 +128,28 @@ static int commit_attr(struct inode *inode, const struct inode_attr *a,
 	return inode_update(&trans, inode);
 }
 
-/* What an immutable or append-only inode still lets happen: nothing but a touch to now. */
-static int check_flags(const struct inode_attr *a, unsigned mask)
+/* A time that is set, not touched. */
+static bool sets_time(unsigned mask)
 {
-	const unsigned harmless = ATTR_ATIME_NOW | ATTR_MTIME_NOW | ATTR_CTIME;
+	return ((mask & ATTR_ATIME) && !(mask & ATTR_ATIME_NOW)) ||
+	       ((mask & ATTR_MTIME) && !(mask & ATTR_MTIME_NOW));
+}
 
-	if (a->flags & BTRFS_INODE_IMMUTABLE)
+/* As the VFS would, if it knew the flags: an append-only inode lets its times be touched, an
+ * immutable one only its size be changed by a descriptor that was there before the flag. */
+static int check_flags(const struct inode_attr *a, const struct attr_change *c)
+{
+	const u64 flags = a->flags & (BTRFS_INODE_IMMUTABLE | BTRFS_INODE_APPEND);
+	const unsigned size_only = ATTR_SIZE | ATTR_CTIME | ATTR_MTIME | ATTR_MTIME_NOW;
+
+	if (!flags)
+		return 0;
+	if (c->mask & ATTR_SIZE)
+		return flags == BTRFS_INODE_IMMUTABLE && c->opened && !(c->mask & ~size_only) ?
+			       0 : -EPERM;
+	if (c->mask & (ATTR_MODE | ATTR_UID | ATTR_GID) || sets_time(c->mask))
 		return -EPERM;
-	return (a->flags & BTRFS_INODE_APPEND) && (mask & ~harmless) ? -EPERM : 0;
+	return flags & BTRFS_INODE_IMMUTABLE ? -EPERM : 0;
 }
 
 static int set_locked(struct inode *inode, const struct attr_change *change)
@@ -162,7 +176,7 @@ int attr_set(struct inode *inode, const struct attr_change *change)
 		return -EPERM;
 	inode_attr_copy(inode, &a);
 	if (r == 0)
-		r = check_flags(&a, change->mask);
+		r = check_flags(&a, change);
 	if (r == 0 && (change->mask & ATTR_SIZE))
 		r = inode_is_dir(inode) ? -EISDIR : file_truncate(inode, change->size);
 	if (r < 0)

@@ -26,6 +26,7 @@ struct attr_change {
 	struct timespec atime;
 	struct timespec mtime;
 	struct timespec ctime;
+	bool opened;        /* by descriptor: who may write may change the size */
 	bool kill_suidgid;  /* FATTR_KILL_SUIDGID: size change by one without CAP_FSETID */
 };
 
@@ -48,6 +49,11 @@ _must_check_ int attr_touch_atime(struct inode *inode);
  * VFS has checked ownership and CAP_LINUX_IMMUTABLE. */
 u32 attr_get_flags(struct inode *inode);
 _must_check_ int attr_set_flags(struct inode *inode, u32 fs_flags);
+
+/* chattr +S (and for directories +D): whoever changes the content answers when it is durable. */
+bool attr_is_synchronous(struct inode *inode);
+/* chattr +a. */
+bool attr_is_append_only(struct inode *inode);
 
 /* FS_XFLAG_* of FS_IOC_FSGETXATTR; other flags are kept when setting. */
 u32 attr_get_xflags(struct inode *inode);

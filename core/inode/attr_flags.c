@@ -32,6 +32,18 @@ static u64 flags_of(struct inode *inode)
 	return inode->a.flags;
 }
 
+bool attr_is_synchronous(struct inode *inode)
+{
+	u64 flags = BTRFS_INODE_SYNC | (inode_is_dir(inode) ? BTRFS_INODE_DIRSYNC : 0u);
+
+	return flags_of(inode) & flags;
+}
+
+bool attr_is_append_only(struct inode *inode)
+{
+	return flags_of(inode) & BTRFS_INODE_APPEND;
+}
+
 u32 attr_get_flags(struct inode *inode)
 {
 	u64 disk = flags_of(inode);

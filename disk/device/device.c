@@ -17,6 +17,11 @@ static u64 iov_bytes(const struct iovec *iov, int cnt)
 	return bytes;
 }
 
+static void count(u64 *counter, u64 n)
+{
+	__atomic_add_fetch(counter, n, __ATOMIC_RELAXED);
+}
+
 int device_readv(struct device *dev, const struct iovec *iov, int cnt, u64 off)
 {
 	u64 bytes = iov_bytes(iov, cnt);
@@ -25,6 +30,8 @@ int device_readv(struct device *dev, const struct iovec *iov, int cnt, u64 off)
 	rank_forbid(RANK_TREE, "device read");
 	if (!bytes)
 		return 0;
+	count(&dev->traffic.reads, 1);
+	count(&dev->traffic.read_bytes, bytes);
 	err = SP_FAIL("dev.read", .off = off, .len = bytes);
 	return err ? err : dev->ops->readv(dev, iov, cnt, off);
 }
@@ -39,6 +46,8 @@ int device_writev(struct device *dev, const struct iovec *iov, int cnt, u64 off)
 		return -EROFS;
 	if (!bytes)
 		return 0;
+	count(&dev->traffic.writes, 1);
+	count(&dev->traffic.written_bytes, bytes);
 	err = SP_FAIL("dev.write", .off = off, .len = bytes);
 	return err ? err : dev->ops->writev(dev, iov, cnt, off);
 }
@@ -50,6 +59,7 @@ int device_flush(struct device *dev)
 	rank_forbid(RANK_TREE, "device flush");
 	if (dev->readonly)
 		return 0;
+	count(&dev->traffic.flushes, 1);
 	err = SP_FAIL("dev.flush");
 	return err ? err : dev->ops->flush(dev);
 }
@@ -68,6 +78,19 @@ int device_discard(struct device *dev, u64 off, u64 len)
 u64 device_size(struct device *dev)
 {
 	return dev->ops->size(dev);
+}
+
+void device_traffic(const struct device *dev, struct device_traffic *ret)
+{
+	const struct device_traffic *t = &dev->traffic;
+
+	*ret = (struct device_traffic){
+		.reads = __atomic_load_n(&t->reads, __ATOMIC_RELAXED),
+		.read_bytes = __atomic_load_n(&t->read_bytes, __ATOMIC_RELAXED),
+		.writes = __atomic_load_n(&t->writes, __ATOMIC_RELAXED),
+		.written_bytes = __atomic_load_n(&t->written_bytes, __ATOMIC_RELAXED),
+		.flushes = __atomic_load_n(&t->flushes, __ATOMIC_RELAXED),
+	};
 }
 
 void device_close(struct device *dev)

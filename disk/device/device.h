@@ -26,11 +26,19 @@ struct device_ops {
 	void (*close)(struct device *dev);
 };
 
+/* What went through the seam since the device was opened. */
+struct device_traffic {
+	u64 reads, read_bytes;
+	u64 writes, written_bytes;
+	u64 flushes;
+};
+
 struct device {
 	const struct device_ops *ops;
 	const char *path; /* for messages; lives as long as the device */
 	u32 align;        /* logical block size */
 	bool readonly;
+	struct device_traffic traffic; /* atomic members */
 };
 
 _must_check_ int device_readv(struct device *dev, const struct iovec *iov, int cnt, u64 off);
@@ -39,6 +47,7 @@ _must_check_ int device_flush(struct device *dev);
 /* -EOPNOTSUPP where the back end cannot; never an error that matters for the content. */
 _must_check_ int device_discard(struct device *dev, u64 off, u64 len);
 u64 device_size(struct device *dev);
+void device_traffic(const struct device *dev, struct device_traffic *ret);
 void device_close(struct device *dev); /* accepts NULL */
 
 _must_check_ int device_read(struct device *dev, void *buf, size_t len, u64 off);
@@ -53,14 +62,16 @@ static inline void cleanup_device(struct device **dev)
 
 struct device_file_options {
 	const char *path;
+	u64 offset_bytes;  /* where the file system begins in it */
 	bool readonly;
 	bool no_excl;      /* block device: somebody else (fuseblk) holds the exclusive claim */
 	int claim_wait_ms; /* how long to wait for a claim that another process holds */
 };
 
 /* An image file or block device, O_DIRECT, claimed: OFD lock (shared for read-only), O_EXCL on
- * block devices. -EBUSY: claimed elsewhere; -EINVAL: no O_DIRECT here; others from open(2). @why
- * says it for a person. */
+ * block devices. With an offset the lock covers the first byte of that partition alone, so that
+ * others in the same image can be used. -EBUSY: claimed elsewhere; -EINVAL: no O_DIRECT here, or a
+ * bad offset; others from open(2). @why says it for a person. */
 _must_check_ int device_file_open(const struct device_file_options *opt, struct device **ret,
 				  struct reason *why);
 

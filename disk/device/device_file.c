@@ -25,7 +25,8 @@ struct device_file {
 	struct device dev;
 	int fd;
 	bool is_block;
-	u64 size;
+	u64 base; /* offset of the file system in it */
+	u64 size; /* from there on */
 	char path[];
 };
 
@@ -94,12 +95,16 @@ static int transfer(int fd, const struct iovec *iov, int cnt, u64 off, bool writ
 
 static int file_readv(struct device *dev, const struct iovec *iov, int cnt, u64 off)
 {
-	return transfer(device_file(dev)->fd, iov, cnt, off, false);
+	struct device_file *f = device_file(dev);
+
+	return transfer(f->fd, iov, cnt, f->base + off, false);
 }
 
 static int file_writev(struct device *dev, const struct iovec *iov, int cnt, u64 off)
 {
-	return transfer(device_file(dev)->fd, iov, cnt, off, true);
+	struct device_file *f = device_file(dev);
+
+	return transfer(f->fd, iov, cnt, f->base + off, true);
 }
 
 static int file_flush(struct device *dev)
@@ -110,11 +115,12 @@ static int file_flush(struct device *dev)
 static int file_discard(struct device *dev, u64 off, u64 len)
 {
 	struct device_file *f = device_file(dev);
-	u64 range[2] = {off, len};
+	u64 range[2] = {f->base + off, len};
 
 	if (f->is_block)
 		return ioctl(f->fd, BLKDISCARD, range) ? -errno : 0;
-	if (fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)len))
+	if (fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		      (off_t)range[0], (off_t)len))
 		return -errno;
 	return 0;
 }
@@ -194,12 +200,15 @@ static int open_claimed(const struct device_file_options *opt, bool excl, int *l
 	}
 }
 
-static int lock_claimed(int fd, bool readonly, int *left_ms, struct reason *why)
+static int lock_claimed(const struct device_file *f, int *left_ms, struct reason *why)
 {
 	for (;;) {
-		struct flock lock = {.l_type = readonly ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET};
+		struct flock lock = {.l_type = f->dev.readonly ? F_RDLCK : F_WRLCK,
+				     .l_whence = SEEK_SET,
+				     .l_start = (off_t)f->base,
+				     .l_len = f->base ? 1 : 0};
 
-		if (!fcntl(fd, F_OFD_SETLK, &lock))
+		if (!fcntl(f->fd, F_OFD_SETLK, &lock))
 			return 0;
 		if (errno == EINTR)
 			continue;
@@ -238,6 +247,22 @@ static int probe_size(struct device_file *f, struct reason *why)
 	return 0;
 }
 
+/* What is left from the offset on. */
+static int apply_offset(struct device_file *f, struct reason *why)
+{
+	if (f->base % f->dev.align) {
+		reason_set(why, "offset %llu is not a multiple of its block size %u",
+			   (unsigned long long)f->base, f->dev.align);
+		return -EINVAL;
+	}
+	if (f->base && f->base >= f->size) {
+		reason_set(why, "offset %llu lies beyond its end", (unsigned long long)f->base);
+		return -EINVAL;
+	}
+	f->size -= f->base;
+	return 0;
+}
+
 /* Some file systems take the flag and refuse the I/O. */
 static int probe_direct(struct device_file *f, struct reason *why)
 {
@@ -246,9 +271,14 @@ static int probe_direct(struct device_file *f, struct reason *why)
 
 	if (!buf)
 		return -ENOMEM;
-	n = pread(f->fd, buf, 4096, 0);
+	n = pread(f->fd, buf, 4096, (off_t)f->base);
 	if (n >= 0)
 		return 0;
+	if (errno == EINVAL && f->base % 4096) {
+		reason_set(why, "offset %llu is not a multiple of its block size",
+			   (unsigned long long)f->base);
+		return -EINVAL;
+	}
 	if (errno == EINVAL) {
 		reason_set(why, "the file system that holds it cannot do direct I/O (O_DIRECT)");
 		return -EINVAL;
@@ -269,6 +299,7 @@ int device_file_open(const struct device_file_options *opt, struct device **ret,
 		return -ENOMEM;
 	strcpy(f->path, opt->path);
 	f->fd = -1;
+	f->base = opt->offset_bytes;
 	f->dev = (struct device){.ops = &file_ops, .path = f->path, .readonly = opt->readonly};
 	dev = &f->dev;
 	is_block = !stat(opt->path, &st) && S_ISBLK(st.st_mode);
@@ -277,7 +308,9 @@ int device_file_open(const struct device_file_options *opt, struct device **ret,
 		return f->fd;
 	err = probe_size(f, why);
 	if (!err)
-		err = lock_claimed(f->fd, opt->readonly, &left_ms, why);
+		err = apply_offset(f, why);
+	if (!err)
+		err = lock_claimed(f, &left_ms, why);
 	if (!err)
 		err = probe_direct(f, why);
 	if (err)

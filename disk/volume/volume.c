@@ -310,6 +310,7 @@ static int open_nth(const struct volume_options *opt, unsigned n, struct device 
 {
 	struct device_file_options file = {
 		.path = n ? opt->devices[n - 1] : opt->source,
+		.offset_bytes = n ? 0 : opt->offset_bytes,
 		.readonly = opt->readonly,
 		.no_excl = !n && opt->no_excl,
 		.claim_wait_ms = opt->claim_wait_ms,

@@ -24,6 +24,7 @@ struct volume_options {
 	const char *source;
 	const char *const *devices; /* the other ones, all of this file system */
 	unsigned device_count;
+	u64 offset_bytes;  /* where the file system begins in @source */
 	bool degraded;     /* go on without missing ones, as far as every chunk can */
 	bool readonly;
 	bool no_excl;      /* @source is a block device claimed by fuseblk */
@@ -91,6 +92,10 @@ unsigned volume_device_count(const struct volume *vol);
 void volume_device_at(const struct volume *vol, unsigned index, struct volume_device *ret);
 /* False: there is no such device. */
 bool volume_device_find(const struct volume *vol, u64 devid, struct volume_device *ret);
+
+/* What all devices together have read and written since they were opened. */
+struct device_traffic;
+void volume_traffic(const struct volume *vol, struct device_traffic *ret);
 
 /* A device item met in the chunk tree: what it says replaces what the device's superblock said. A
  * device that is not there becomes a missing one. -EUCLEAN: not the device's, or it is too small. */

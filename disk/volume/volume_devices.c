@@ -186,7 +186,25 @@ bool volume_device_find(const struct volume *vol, u64 devid, struct volume_devic
 	return false;
 }
 
-/* ---- counted faults ---- */
+/* ---- counters ---- */
+
+void volume_traffic(const struct volume *vol, struct device_traffic *ret)
+{
+	unsigned count = member_total(vol);
+
+	*ret = (struct device_traffic){0};
+	for (unsigned i = 0; i < count; i++) {
+		struct device_traffic one = {0};
+
+		if (vol->members[i]->dev)
+			device_traffic(vol->members[i]->dev, &one);
+		ret->reads += one.reads;
+		ret->read_bytes += one.read_bytes;
+		ret->writes += one.writes;
+		ret->written_bytes += one.written_bytes;
+		ret->flushes += one.flushes;
+	}
+}
 
 void volume_device_errors(const struct volume *vol, u64 devid, u64 errors[DEVICE_ERRORS])
 {

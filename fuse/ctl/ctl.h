@@ -39,6 +39,7 @@ int ctl_bad_option(const char *command, char **argv, int optopt_now);
 
 extern const struct command balance_commands[], filesystem_commands[], device_commands[];
 int ctl_balance_full(struct ctl *ctl, const char *path);
+int ctl_stats(struct ctl *ctl, int argc, char **argv);
 int ctl_umount(struct ctl *ctl, int argc, char **argv);
 
 /* balance_filter.c: parses the list behind -d, -m or -s into @args; false after printing why. */

@@ -78,6 +78,15 @@ static const struct command umount_command = {
 	"umount", ctl_umount, "btrfusectl umount <path>",
 	"Unmount, and wait until the image is complete", NULL};
 
+static const struct command stats_command = {
+	"stats", ctl_stats, "btrfusectl stats [-H] <path>",
+	"Counters of the daemon and how long requests took",
+	"    -H|--histogram  the histogram of each kind of request, too\n"};
+
+static const struct command *const single_commands[] = {&stats_command, &umount_command};
+
+#define SINGLE_COUNT (sizeof(single_commands) / sizeof(single_commands[0]))
+
 static const struct group {
 	const char *name;
 	const struct command *commands;
@@ -113,7 +122,8 @@ static int print_all(int code)
 	printf("usage: btrfusectl [-v|-q] <group> <command> [<args>]\n\n");
 	for (unsigned i = 0; i < GROUP_COUNT; i++)
 		print_commands(groups[i].commands);
-	printf("    %s\n        %s\n", umount_command.usage, umount_command.what);
+	for (unsigned i = 0; i < SINGLE_COUNT; i++)
+		printf("    %s\n        %s\n", single_commands[i]->usage, single_commands[i]->what);
 	return code;
 }
 
@@ -181,8 +191,9 @@ static int run_top(struct ctl *ctl, int argc, char **argv)
 		puts("btrfusectl " BTRFUSE_VERSION);
 		return 0;
 	}
-	if (!strcmp(argv[0], "umount"))
-		return run_command(ctl, &umount_command, argc, argv);
+	for (unsigned i = 0; i < SINGLE_COUNT; i++)
+		if (!strcmp(argv[0], single_commands[i]->name))
+			return run_command(ctl, single_commands[i], argc, argv);
 	for (unsigned i = 0; i < GROUP_COUNT; i++)
 		if (!strncmp(groups[i].name, argv[0], len))
 			return run_group(ctl, &groups[i], argc, argv);

@@ -67,17 +67,27 @@ static int unmount(const char *target)
 	return 1;
 }
 
-/* 0, or the errno of the daemon's last commit. */
+static ssize_t read_word(int fd, unsigned char *word)
+{
+	ssize_t n;
+
+	do
+		n = read(fd, word, 1);
+	while (n < 0 && errno == EINTR);
+	return n;
+}
+
+/* 0, or the errno of the daemon's last commit. Returns when the daemon has ended. */
 static int read_report(int fd)
 {
-	unsigned char word;
+	unsigned char word, more;
 	ssize_t n;
 
 	if (fd < 0)
 		return 0;
-	do
-		n = read(fd, &word, 1);
-	while (n < 0 && errno == EINTR);
+	n = read_word(fd, &word);
+	while (n == 1 && read_word(fd, &more) == 1)
+		;
 	close(fd);
 	return n == 1 ? word : EIO;
 }
@@ -104,6 +114,7 @@ static bool source_busy(const char *source)
 static int unmount_and_wait(const char *target, const struct mount_entry *e)
 {
 	int report = ask_for_report(target);
+	bool deaf = report < 0;
 	int err = unmount(target);
 
 	if (err) {
@@ -112,9 +123,9 @@ static int unmount_and_wait(const char *target, const struct mount_entry *e)
 		return 1;
 	}
 	err = read_report(report);
-	/* umount(2) of a fuseblk mount has waited itself, and a loop device's name may be
-	 * somebody else's by now */
-	while (!mount_entry_is_fuseblk(e) && source_busy(e->source))
+	/* A daemon that did not hear us may still write. umount(2) of a fuseblk mount has waited
+	 * itself, and a loop device's name may be somebody else's by now. */
+	while (deaf && !mount_entry_is_fuseblk(e) && source_busy(e->source))
 		usleep(WAIT_MS * 1000);
 	if (!err)
 		return 0;

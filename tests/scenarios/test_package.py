@@ -37,8 +37,9 @@ def installed(package, request):
 def test_package_holds_programs_helpers_and_pages(package):
     names = run("dpkg-deb", "-c", package).stdout
     for path in ("usr/bin/btrfuse", "usr/bin/btrfusectl", "usr/sbin/mount.btrfuse", "usr/sbin/mount.fuse.btrfuse",
-                 "usr/sbin/umount.fuse.btrfuse", "usr/share/man/man8/btrfuse.8.gz",
-                 "usr/share/man/man8/btrfusectl.8.gz", "usr/share/bash-completion/completions/btrfuse"):
+                 "usr/sbin/mount.fuseblk.btrfuse", "usr/sbin/umount.fuse.btrfuse", "usr/sbin/umount.fuseblk.btrfuse", "usr/share/man/man8/btrfuse.8.gz",
+                 "usr/share/man/man8/btrfusectl.8.gz", "usr/share/bash-completion/completions/btrfuse",
+                 "usr/share/bash-completion/completions/btrfusectl"):
         assert path in names, path
 
 
@@ -74,3 +75,54 @@ def test_fstab_and_remount(installed, image, scratch):
     finally:
         run("umount", where)
     images.check(image)
+
+
+@needs_tools
+@pytest.mark.fuse_only
+def test_remount_without_fstab(installed, image, scratch):
+    """mount(8) adds what it finds in the table of mounts, which is FUSE's own."""
+    where = os.path.join(scratch, "mnt")
+    os.mkdir(where)
+    run("mount", "-t", "btrfuse", "-o", "ro,nosuid", image, where)
+    try:
+        run("mount", "-o", "remount,rw", where)
+        open(os.path.join(where, "f"), "w").close()
+        run("mount", "-o", "remount,ro", where)
+        at_once = images.sha256(image)
+        with pytest.raises(OSError):
+            open(os.path.join(where, "g"), "w")
+    finally:
+        run("umount", where)
+    assert images.sha256(image) == at_once
+    images.check(image)
+
+
+@needs_tools
+@pytest.mark.fuse_only
+def test_partition_of_an_image_by_mount(installed, image, scratch):
+    """mount(8) makes a loop device of `offset=` itself; it goes with the mount."""
+    where, disk = os.path.join(scratch, "mnt"), os.path.join(scratch, "disk")
+    os.mkdir(where)
+    run("dd", f"if={image}", f"of={disk}", "bs=1M", "seek=1", "conv=sparse", "status=none")
+    run("mount", "-t", "btrfuse", "-o", "offset=1048576", disk, where)
+    try:
+        open(os.path.join(where, "f"), "w").close()
+    finally:
+        run("umount", where)
+    assert disk not in run("losetup", "-a").stdout
+    run("dd", f"if={disk}", f"of={image}", "bs=1M", "skip=1", "conv=sparse,notrunc", "status=none")
+    images.check(image)
+
+
+@needs_tools
+@pytest.mark.fuse_only
+def test_completion_knows_the_verbs(installed):
+    """bash asked for what may come next."""
+    def words(program, *line):
+        script = f"""_init_completion() {{ cur=${{COMP_WORDS[COMP_CWORD]}} prev=${{COMP_WORDS[COMP_CWORD-1]}} words=("${{COMP_WORDS[@]}}") cword=$COMP_CWORD; }}
+                     _filedir() {{ :; }}; . /usr/share/bash-completion/completions/{program}
+                     COMP_WORDS=({program} {" ".join(line)}) COMP_CWORD={len(line)}; _{program} 2>/dev/null; echo "${{COMPREPLY[@]}}" """
+        return run("bash", "-c", script).stdout.split()
+    assert words("btrfusectl", "st") == ["stats"]
+    assert words("btrfusectl", "balance", "pa") == ["pause"]
+    assert "offset=" in words("btrfuse", "-o", "off")

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * remount.c - the daemon's part of a remount. Read-only: what runs is paused and everything is
+ * committed; the kernel has shut writers out before. Read-write: a file system that was opened for
+ * reading alone is closed and opened anew, with all other requests held back; open files find
+ * their inodes again by number, since nothing can have changed meanwhile.
+ */
+#include "fuse/remount.h"
+
+#include <linux/btrfs.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include "core/trans/transaction.h"
+#include "disk/base/log.h"
+#include "fuse/ioctl.h"
+#include "fuse/options.h"
+#include "relocation/balance.h"
+
+/* ---- opening anew ---- */
+
+static void handles_let_go(struct edge *e)
+{
+	struct handle *h;
+
+	LIST_FOREACH(h, &e->handles, link)
+	{
+		h->root_id = edge_root_id(h->inode);
+		h->ino = h->inode->ino;
+		inode_put(TAKE(h->inode));
+	}
+}
+
+static int handles_take_up(struct edge *e)
+{
+	struct handle *h;
+	int err = 0;
+
+	LIST_FOREACH(h, &e->handles, link)
+	if (!err)
+		err = inode_get(e->fs, h->root_id, h->ino, &h->inode);
+	return err;
+}
+
+static int open_anew(struct edge *e, bool readonly, struct reason *why)
+{
+	struct fs_options opt = e->options->fs;
+	int err;
+
+	opt.readonly = readonly;
+	err = fs_open(&opt, &e->fs, why);
+	if (!err)
+		err = balance_create(e->fs);
+	return err ? err : handles_take_up(e);
+}
+
+/* Other requests are held back. */
+static int exchange(struct edge *e, struct reason *why)
+{
+	struct reason again = {""};
+	int err;
+
+	handles_let_go(e);
+	balance_shutdown(e->fs);
+	if (fs_close(TAKE(e->fs)))
+		log_fault("%s: not closed cleanly", e->source);
+	err = open_anew(e, false, why);
+	if (!err)
+		return balance_recover(e->fs, e->options->skip_balance);
+	if (e->fs || open_anew(e, true, &again)) {
+		/* what was mounted cannot be had back: a dead mount is better than a wrong one */
+		log_fault("%s: lost while remounting: %s", e->source, again.text);
+		_exit(1);
+	}
+	return err;
+}
+
+static int open_for_writing(struct edge *e, fuse_req_t req, struct reason *why)
+{
+	const struct fs_options *opt = &e->options->fs;
+	struct session *s = fuse_req_userdata(req);
+	int err;
+
+	if (opt->rescue || opt->nologreplay) {
+		reason_set(why, "mounted with rescue options or nologreplay: only read-only");
+		return -EINVAL;
+	}
+	session_pause(s);
+	err = exchange(e, why);
+	session_resume(s);
+	return err;
+}
+
+/* ---- the two ways ---- */
+
+static int go_readonly(struct edge *e)
+{
+	int err = 0;
+
+	if (!fs_error(e->fs)) {
+		if (balance_pause(e->fs) == 0)
+			log_info("%s: balance paused by remount", e->source);
+		err = fs_sync(e->fs);
+	}
+	if (!err)
+		atomic_store(&e->shut, true);
+	return err;
+}
+
+static int resume_balance(struct edge *e)
+{
+	const struct btrfs_ioctl_balance_args resume = {.flags = BTRFS_BALANCE_RESUME};
+	int err = e->options->skip_balance ? 0 : balance_start(e->fs, &resume, NULL, NULL);
+
+	return err == -ENOTCONN || err == -EINPROGRESS ? 0 : err;
+}
+
+static int go_readwrite(struct edge *e, fuse_req_t req, struct reason *why)
+{
+	int err = fs_error(e->fs);
+
+	if (err < 0 && !e->options->fs.readonly) {
+		reason_set(why, "it has stopped writing after an error");
+		return err;
+	}
+	if (e->fs->readonly)
+		err = open_for_writing(e, req, why);
+	else
+		err = resume_balance(e);
+	if (!err) {
+		e->options->fs.readonly = false;
+		atomic_store(&e->shut, false);
+	}
+	return err;
+}
+
+static int remount(struct edge *e, const struct ioctl_call *c, const char *list, struct reason *why)
+{
+	const struct remount_order *order = c->in;
+	unsigned long flags = 0;
+	int err = options_check_remount(e->options, list, &flags, why);
+
+	if (err || order->only_check)
+		return err;
+	err = flags & MS_RDONLY ? go_readonly(e) : go_readwrite(e, c->req, why);
+	if (!err) {
+		e->options->mount_flags = flags;
+		atomic_store(&e->noatime, flags & MS_NOATIME);
+	}
+	return err;
+}
+
+int ioctl_remount(struct ioctl_call *c)
+{
+	const struct remount_order *order = c->in;
+	struct remount_order *reply = c->out;
+	struct reason why = {""};
+	char list[REMOUNT_TEXT];
+	int err;
+
+	snprintf(list, sizeof(list), "%.*s", REMOUNT_TEXT - 1, order->text);
+	if (!mutex_trylock(&c->e->reopen_lock))
+		return -EBUSY;
+	err = remount(c->e, c, list, &why);
+	mutex_unlock(&c->e->reopen_lock);
+	snprintf(reply->text, sizeof(reply->text), "%s", why.text);
+	c->out_len = sizeof(*reply);
+	return err;
+}
