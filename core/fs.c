@@ -16,6 +16,7 @@
 #include "core/file/plain_cache.h"
 #include "core/inode/inode.h"
 #include "core/inode/orphan.h"
+#include "core/log/replay.h"
 #include "core/quota/qgroup.h"
 #include "core/space/free_space_build.h"
 #include "core/space/free_space_cache.h"
@@ -266,9 +267,7 @@ static int load_trees(struct fs *fs, struct reason *why)
 		reason_set(why, "cannot read the top-level subvolume: %s", strerror(-r));
 		return r;
 	}
-	r = mount_root_choose(fs, why);
-	if (r == 0)
-		r = quota_load(fs, why);
+	r = quota_load(fs, why);
 	return r < 0 ? r : space_load(fs, why);
 }
 
@@ -319,7 +318,9 @@ static int open_volume(struct fs *fs, struct reason *why)
 		volume_ignore_node_csums(fs->vol);
 	take_super(fs);
 	fs->backup_slot = next_backup_slot(&fs->super);
-	return super_check_features(fs, why);
+	r = super_check_features(fs, why);
+	fs->log_waits = r == 0 && fs->readonly && log_pending(fs) && !fs->opt.nologreplay;
+	return fs->log_waits ? -EAGAIN : r;
 }
 
 static void destroy(struct fs *fs)
@@ -366,7 +367,8 @@ static int prepare_free_space(struct fs *fs, struct reason *why)
 	return r;
 }
 
-static int open_into(struct fs *fs, struct reason *why)
+/* The trees, after what a log has to say. */
+static int open_trees(struct fs *fs, struct reason *why)
 {
 	int r = open_volume(fs, why);
 
@@ -378,6 +380,15 @@ static int open_into(struct fs *fs, struct reason *why)
 		return r;
 	}
 	r = load_trees(fs, why);
+	return r < 0 || fs->readonly ? r : log_replay(fs, why);
+}
+
+static int open_into(struct fs *fs, struct reason *why)
+{
+	int r = open_trees(fs, why);
+
+	if (r == 0)
+		r = mount_root_choose(fs, why);
 	if (r < 0)
 		return r;
 	r = start_threads(fs);
@@ -388,24 +399,73 @@ static int open_into(struct fs *fs, struct reason *why)
 	return r < 0 ? r : prepare_free_space(fs, why);
 }
 
-int fs_open(const struct fs_options *opt, struct fs **ret, struct reason *why)
+static struct fs *fs_new(const struct fs_options *opt)
 {
 	struct fs *fs = calloc(1, sizeof(*fs));
-	int r;
 
 	if (!fs)
-		return -ENOMEM;
+		return NULL;
 	fs->opt = *opt;
 	fs->readonly = opt->readonly;
 	if (!fs->opt.cache_bytes)
 		fs->opt.cache_bytes = DEFAULT_CACHE_BYTES;
+	return fs;
+}
+
+static int open_once(const struct fs_options *opt, struct fs **ret, bool *log_waits,
+		     struct reason *why)
+{
+	struct fs *fs = fs_new(opt);
+	int r;
+
+	if (!fs)
+		return -ENOMEM;
 	r = open_into(fs, why);
-	if (r < 0) {
+	*log_waits = fs->log_waits;
+	if (r < 0)
 		destroy(fs);
+	else
+		*ret = fs;
+	return r;
+}
+
+/* A read-only mount shows what was synced, as the kernel's does: it writes for as long as the replay
+ * takes, and nothing else. */
+static int replay_first(const struct fs_options *opt, struct reason *why)
+{
+	struct reason inner = {};
+	struct fs_options writable = *opt;
+	struct fs *fs;
+	int r;
+
+	writable.readonly = false;
+	fs = fs_new(&writable);
+	if (!fs)
+		return -ENOMEM;
+	r = open_trees(fs, &inner);
+	destroy(fs);
+	if (r < 0 && strstr(inner.text, "nologreplay"))
+		*why = inner;
+	else if (r < 0)
+		reason_set(why, "a log waits, and cannot be replayed (%.160s): -o ro,nologreplay mounts "
+				"without it", inner.text[0] ? inner.text : strerror(-r));
+	return r;
+}
+
+int fs_open(const struct fs_options *opt, struct fs **ret, struct reason *why)
+{
+	bool log_waits = false;
+	int r = open_once(opt, ret, &log_waits, why);
+
+	if (!log_waits)
 		return r;
-	}
-	*ret = fs;
-	return 0;
+	r = replay_first(opt, why);
+	if (r < 0)
+		return r;
+	r = open_once(opt, ret, &log_waits, why);
+	if (log_waits)
+		reason_set(why, "somebody else has written a log meanwhile");
+	return r;
 }
 
 int fs_close(struct fs *fs)

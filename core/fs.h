@@ -90,6 +90,7 @@ struct fs {
 
 	_Atomic int error;      /* first negative errno that aborted; 0 while healthy */
 	bool readonly;
+	bool log_waits;         /* why a read-only open gave up: there is a log to be replayed first */
 
 	struct root *tree_root;
 	struct root *chunk_root;

@@ -121,9 +121,13 @@ static int check_log(struct fs *fs, struct reason *why)
 		return 0;
 	if (fs->readonly && fs->opt.nologreplay)
 		return 0;
-	reason_set(why, "a log tree waits to be replayed, which is not supported%s",
-		   fs->readonly ? "; -o ro,nologreplay mounts without it" :
-				  "; mount it once with the kernel, or with -o ro,nologreplay");
+	if (fs->opt.nologreplay)
+		reason_set(why, "a log waits to be replayed: nologreplay needs -o ro");
+	else if (fs->opt.rescue)
+		reason_set(why, "a log waits to be replayed, and rescue= mounts replay nothing: "
+				"-o ro,nologreplay mounts without it");
+	else
+		return 0;
 	return -EOPNOTSUPP;
 }
 

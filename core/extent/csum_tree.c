@@ -52,10 +52,10 @@ static u32 copy_out(const struct fs *fs, const struct path *path, u64 start, u64
 }
 
 /* Read-locked at the item that covers @logical or at the next one: 0, 1 none, <0. */
-static int search_covering(struct fs *fs, u64 logical, struct path *path)
+static int search_covering(struct fs *fs, struct root *root, u64 logical, struct path *path)
 {
 	struct key key = csum_key(logical);
-	int r = tree_search(fs->csum_root, &key, path);
+	int r = tree_search(root, &key, path);
 
 	/* What precedes an insertion point is in the same leaf, unless it is the tree's start. */
 	if (r == 1 && path->slots[0] > 0) {
@@ -70,14 +70,15 @@ static int search_covering(struct fs *fs, u64 logical, struct path *path)
 	return r;
 }
 
-static int walk(struct fs *fs, u64 logical, u64 len, bool any, u8 *csums, bool *present)
+static int walk(struct fs *fs, struct root *root, u64 logical, u64 len, bool any, u8 *csums,
+		bool *present)
 {
 	_cleanup_path_ struct path path = {};
 	u64 end = logical + len;
 	u32 found = 0;
 	int r;
 
-	for (r = search_covering(fs, logical, &path); !r; r = tree_next(&path)) {
+	for (r = search_covering(fs, root, logical, &path); !r; r = tree_next(&path)) {
 		struct key key = path_key(&path);
 
 		if (!is_csum(&key) || key.offset >= end)
@@ -91,14 +92,19 @@ static int walk(struct fs *fs, u64 logical, u64 len, bool any, u8 *csums, bool *
 
 int csum_lookup(struct fs *fs, u64 logical, u64 len, u8 *csums, bool *present)
 {
+	return csum_lookup_in(fs, fs->csum_root, logical, len, csums, present);
+}
+
+int csum_lookup_in(struct fs *fs, struct root *root, u64 logical, u64 len, u8 *csums, bool *present)
+{
 	if (present)
 		memset(present, false, len / fs->sectorsize * sizeof(*present));
-	return walk(fs, logical, len, false, csums, present);
+	return walk(fs, root, logical, len, false, csums, present);
 }
 
 int csum_any(struct fs *fs, u64 logical, u64 len)
 {
-	int r = walk(fs, logical, len, true, NULL, NULL);
+	int r = walk(fs, fs->csum_root, logical, len, true, NULL, NULL);
 
 	return r > 0 ? 1 : r;
 }

@@ -12,6 +12,7 @@
 #include "disk/base/types.h"
 
 struct fs;
+struct root;
 struct trans;
 
 /*
@@ -20,6 +21,10 @@ struct trans;
  * (the others' bytes are left alone), or <0.
  */
 _must_check_ int csum_lookup(struct fs *fs, u64 logical, u64 len, u8 *csums, bool *present);
+
+/* The same in another tree that holds checksum items (a log). */
+_must_check_ int csum_lookup_in(struct fs *fs, struct root *root, u64 logical, u64 len, u8 *csums,
+				bool *present);
 
 /* 1 if any sector of the range has a checksum, 0 if none, <0. */
 _must_check_ int csum_any(struct fs *fs, u64 logical, u64 len);

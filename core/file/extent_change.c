@@ -36,10 +36,10 @@ static int nbytes_add(struct trans *trans, struct inode *inode, s64 delta)
 	return 0;
 }
 
-static int ref_change(struct trans *trans, struct inode *inode, const struct file_mapping *m,
+static int ref_change(struct trans *trans, struct root *root, u64 ino, const struct file_mapping *m,
 		      int count)
 {
-	struct ref ref = ref_data(inode->root->id, 0, inode->ino, m->off - m->extent_off);
+	struct ref ref = ref_data(root->id, 0, ino, m->off - m->extent_off);
 
 	if (!m->disk_bytenr || !count)
 		return 0;
@@ -94,8 +94,8 @@ static int replace_item(struct trans *trans, struct path *path, const struct fil
 }
 
 /* Cuts [start, end) out of the item @m at @path. *ret_bytes: what that takes off nbytes. */
-static int cut_here(struct trans *trans, struct inode *inode, struct path *path,
-		    const struct file_mapping *m, u64 start, u64 end, u64 *ret_bytes)
+static int cut_here(struct trans *trans, u64 ino, struct path *path, const struct file_mapping *m,
+		    u64 start, u64 end, u64 *ret_bytes)
 {
 	struct file_mapping piece[2];
 	int n, r;
@@ -106,32 +106,32 @@ static int cut_here(struct trans *trans, struct inode *inode, struct path *path,
 	}
 	n = file_mapping_cut(m, start, end, piece);
 	*ret_bytes = file_mapping_cut_bytes(m, start, end);
-	r = ref_change(trans, inode, m, n - 1);
+	r = ref_change(trans, path->root, ino, m, n - 1);
 	return r < 0 ? r : replace_item(trans, path, piece, n);
 }
 
 /* The first item that ends behind @pos and begins before @end: 0 at it, 1 none. */
-static int find_first(struct trans *trans, struct inode *inode, struct path *path, u64 pos,
+static int find_first(struct trans *trans, struct root *root, u64 ino, struct path *path, u64 pos,
 		      u64 end, struct file_mapping *ret)
 {
-	struct key key = file_extent_key(inode->ino, pos);
-	int r = tree_search_cow_prev(trans, inode->root, &key, -1, path);
+	struct key key = file_extent_key(ino, pos);
+	int r = tree_search_cow_prev(trans, root, &key, -1, path);
 
-	if (r >= 0 && item_here(path, inode->ino, ret) && mapping_end(ret) > pos)
+	if (r >= 0 && item_here(path, ino, ret) && mapping_end(ret) > pos)
 		return 0;
 	if (r >= 0)
 		r = tree_next_cow(trans, path, -1);
 	else if (r == -ENOENT)
-		r = MIN(tree_search_cow_next(trans, inode->root, &key, -1, path), 0);
+		r = MIN(tree_search_cow_next(trans, root, &key, -1, path), 0);
 	if (r == -ENOENT || r > 0)
 		return 1;
 	if (r < 0)
 		return r;
-	return item_here(path, inode->ino, ret) && ret->off < end ? 0 : 1;
+	return item_here(path, ino, ret) && ret->off < end ? 0 : 1;
 }
 
-static int drop_items(struct trans *trans, struct inode *inode, u64 start, u64 end,
-		      unsigned budget, u64 *ret_end, u64 *bytes)
+int file_extent_drop_items(struct trans *trans, struct root *root, u64 ino, u64 start, u64 end,
+			   unsigned budget, u64 *ret_end, u64 *bytes)
 {
 	_cleanup_path_ struct path path = {};
 	u64 pos = start;
@@ -139,7 +139,7 @@ static int drop_items(struct trans *trans, struct inode *inode, u64 start, u64 e
 	while (pos < end && budget--) {
 		struct file_mapping m;
 		u64 cut;
-		int r = find_first(trans, inode, &path, pos, end, &m);
+		int r = find_first(trans, root, ino, &path, pos, end, &m);
 
 		if (r < 0)
 			return r;
@@ -147,7 +147,7 @@ static int drop_items(struct trans *trans, struct inode *inode, u64 start, u64 e
 			pos = end;
 			break;
 		}
-		r = cut_here(trans, inode, &path, &m, start, end, &cut);
+		r = cut_here(trans, ino, &path, &m, start, end, &cut);
 		path_release(&path);
 		if (r < 0)
 			return r;
@@ -163,7 +163,8 @@ int file_extent_drop(struct trans *trans, struct inode *inode, u64 start, u64 en
 		     u64 *ret_end)
 {
 	u64 bytes = 0;
-	int r = drop_items(trans, inode, start, end, budget, ret_end, &bytes);
+	int r = file_extent_drop_items(trans, inode->root, inode->ino, start, end, budget, ret_end,
+				       &bytes);
 
 	if (r == 0)
 		r = nbytes_add(trans, inode, -(s64)bytes);
@@ -286,7 +287,7 @@ static int cut_last(struct trans *trans, struct inode *inode, u64 size, u64 *ret
 	if (mapping_end(&m) <= end)
 		return 1;
 	*ret_from = MAX(m.off, size);
-	return cut_here(trans, inode, &path, &m, end, UINT64_MAX, ret_bytes);
+	return cut_here(trans, inode->ino, &path, &m, end, UINT64_MAX, ret_bytes);
 }
 
 int file_extent_cut_tail(struct trans *trans, struct inode *inode, u64 size, unsigned budget,

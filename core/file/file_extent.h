@@ -100,6 +100,11 @@ _must_check_ int file_extent_read_inline(struct root *root, u64 ino, void *buf, 
 _must_check_ int file_extent_drop(struct trans *trans, struct inode *inode, u64 start, u64 end,
 				  unsigned budget, u64 *ret_end);
 
+/* The same without an inode in memory: what it took off nbytes is added to *bytes, and a failure
+ * aborts nothing. */
+_must_check_ int file_extent_drop_items(struct trans *trans, struct root *root, u64 ino, u64 start,
+					u64 end, unsigned budget, u64 *ret_end, u64 *bytes);
+
 /* Adds an item where nothing is; counts nbytes. The reference is the caller's. */
 _must_check_ int file_extent_insert(struct trans *trans, struct inode *inode,
 				    const struct file_mapping *m);

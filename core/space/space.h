@@ -44,6 +44,13 @@ void space_data_alloc_undo(struct fs *fs, u64 logical, u64 len);
  * reads; groups were loaded when space was reserved. */
 _must_check_ int space_alloc_tree_block(struct fs *fs, bool system, u64 *ret_logical);
 
+/* Hands out what was handed out before a crash: [@logical, +@len) is reserved as if space_alloc_*() had
+ * given it. -ENOENT (nothing changed): not free as a whole, or no group of its kind holds it. Reads;
+ * no tree lock. */
+_must_check_ int space_claim(struct fs *fs, u64 logical, u64 len, bool data);
+/* Brings the free space of all groups for nodes into memory: space_alloc_tree_block() reads nothing. */
+_must_check_ int space_load_for_nodes(struct fs *fs);
+
 /* ---- changes of the extent tree, told while delayed references run ---- */
 
 _must_check_ int space_extent_added(struct trans *trans, u64 logical, u64 len, bool data);

@@ -234,7 +234,7 @@ static int exclusive_enter(struct fs *fs, struct trans *ret)
 	return 0;
 }
 
-int trans_exclusive_begin(struct fs *fs, unsigned items, struct trans *ret)
+static int exclusive_begin(struct fs *fs, unsigned items, bool release, struct trans *ret)
 {
 	int r = fs_error(fs);
 
@@ -243,7 +243,7 @@ int trans_exclusive_begin(struct fs *fs, unsigned items, struct trans *ret)
 		return r;
 	r = SP_FAIL("tx.reserve");
 	if (r == 0)
-		r = space_reserve_meta(fs, items, false, &ret->rsv);
+		r = space_reserve_meta(fs, items, release, &ret->rsv);
 	if (!GUARD(reserve_switch))
 		r = 0;
 	if (r < 0)
@@ -259,6 +259,16 @@ int trans_exclusive_begin(struct fs *fs, unsigned items, struct trans *ret)
 		(void)!trans_exclusive_end(ret, false);
 	}
 	return r;
+}
+
+int trans_exclusive_begin(struct fs *fs, unsigned items, struct trans *ret)
+{
+	return exclusive_begin(fs, items, false, ret);
+}
+
+int trans_exclusive_begin_release(struct fs *fs, unsigned items, struct trans *ret)
+{
+	return exclusive_begin(fs, items, true, ret);
 }
 
 int trans_exclusive_end(struct trans *trans, bool commit)

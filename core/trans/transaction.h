@@ -66,6 +66,9 @@ _must_check_ int trans_reclaim(struct fs *fs);
  * and change any tree, and do device reads, until trans_exclusive_end(). */
 _must_check_ int trans_exclusive_begin(struct fs *fs, unsigned items, struct trans *ret);
 
+/* The same for work that must not fail for want of space: may use the global reserve. */
+_must_check_ int trans_exclusive_begin_release(struct fs *fs, unsigned items, struct trans *ret);
+
 /* Ends the section; with @commit the transaction is durable on return, joins blocked till then. */
 _must_check_ int trans_exclusive_end(struct trans *trans, bool commit);
 

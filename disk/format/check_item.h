@@ -57,6 +57,9 @@ int check_inode_ref(const struct item *it);
 int check_inode_extref(const struct item *it);
 int check_dir_item(const struct item *it); /* DIR_ITEM, DIR_INDEX, XATTR_ITEM */
 int check_empty_item(const struct item *it);
+/* A log tree holds this type of item? 0 in every other tree. */
+int check_log_content(const struct item *it);
+int check_log_range(const struct item *it); /* DIR_LOG_ITEM, DIR_LOG_INDEX */
 int check_file_extent(const struct item *it);
 int check_csum_item(const struct item *it);
 int check_root_item(const struct item *it);

@@ -54,6 +54,8 @@ static const item_checker checkers[256] = {
 	[BTRFS_DIR_ITEM_KEY] = check_dir_item,
 	[BTRFS_DIR_INDEX_KEY] = check_dir_item,
 	[BTRFS_ORPHAN_ITEM_KEY] = check_empty_item,
+	[BTRFS_DIR_LOG_ITEM_KEY] = check_log_range,
+	[BTRFS_DIR_LOG_INDEX_KEY] = check_log_range,
 	[BTRFS_EXTENT_DATA_KEY] = check_file_extent,
 	[BTRFS_EXTENT_CSUM_KEY] = check_csum_item,
 	[BTRFS_ROOT_ITEM_KEY] = check_root_item,
@@ -191,6 +193,8 @@ static int check_leaf(const struct check_env *env, const void *node, struct reas
 		if (slot && key_cmp(&it.prev, &it.key) >= 0)
 			return keys_bad(node, slot, &it.prev, &it.key, why);
 		err = check_layout(&it, end);
+		if (!err)
+			err = check_log_content(&it);
 		check = checkers[it.key.type];
 		if (!err && check)
 			err = check(&it);

@@ -141,6 +141,8 @@ PARTS = [
          lambda form, more: pytest(form, "scenarios", "tests/scenarios", *more)),
     Part("crash", "test", "power cuts",
          lambda form, more: pytest(form, "crash", "tests/crash", *more)),
+    Part("log", "test", "logs of the kernel, replayed here and there",
+         lambda form, more: pytest(form, "log", "tests/log", *more)),
     Part("differential", "test", "random operations here and in the kernel's btrfs at once",
          lambda form, more: pytest(form, "differential", "tests/differential", *more)),
     Part("differential-address", "address", "two seeds of that under the address and undefined behaviour sanitizers",

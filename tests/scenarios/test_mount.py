@@ -348,21 +348,6 @@ def test_unsupported_features_of_mkfs(subject, scratch, mountpoint):
             assert e.code == 1
 
 
-def test_pending_log_tree(subject, image, mountpoint, scratch):
-    with KernelMount(image) as mnt:
-        files.write(f"{mnt}/a", b"x" * 10_000)
-        ioctls.sync_fs(mnt)
-        files.write(f"{mnt}/a", b"y" * 5000, 2000, sync=True)
-        crashed = images.copy(image, os.path.join(scratch, "crashed"))
-    if images.super_field(crashed, "log_root") == "0":
-        pytest.fail("the kernel left no log: the test is wrong")
-    assert "log" in refused(subject, crashed, mountpoint)
-    assert "nologreplay" in refused(subject, crashed, mountpoint, "-o", "ro")
-    m = subject.mount(crashed, "ro,nologreplay")
-    assert len(files.read(m.join("a"))) == 10_000
-    m.umount()
-
-
 def test_quota_is_refused_by_name(subject, image, mountpoint):
     with KernelMount(image) as mnt:
         run("btrfs", "quota", "enable", mnt)

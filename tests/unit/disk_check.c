@@ -303,6 +303,31 @@ static void test_file_extents(void **state)
 	expect_bad(&l, "item size");
 }
 
+static void test_logs(void **state)
+{
+	static struct leaf l;
+	u8 last[8];
+
+	put_le64(last, 9);
+	leaf_start(&l, (u64)BTRFS_TREE_LOG_OBJECTID);
+	leaf_add(&l, KEY(257, BTRFS_DIR_LOG_INDEX_KEY, 9), last, 8);
+	add_dir_item(&l, BTRFS_DIR_INDEX_KEY, "name", 10, BTRFS_FT_REG_FILE);
+	leaf_add(&l, KEY((u64)BTRFS_EXTENT_CSUM_OBJECTID, BTRFS_EXTENT_CSUM_KEY, 65536), NULL, 8);
+	expect_good(&l);
+	leaf_start(&l, (u64)BTRFS_TREE_LOG_OBJECTID);
+	leaf_add(&l, KEY(257, BTRFS_DIR_LOG_INDEX_KEY, 10), last, 8);
+	expect_bad(&l, "end of a range");
+	leaf_start(&l, (u64)BTRFS_TREE_LOG_OBJECTID);
+	leaf_add(&l, KEY(257, BTRFS_DIR_LOG_INDEX_KEY, 9), last, 7);
+	expect_bad(&l, "item size");
+	leaf_start(&l, (u64)BTRFS_TREE_LOG_OBJECTID);
+	leaf_add(&l, KEY(BTRFS_FREE_SPACE_OBJECTID, BTRFS_ORPHAN_ITEM_KEY, 257), NULL, 0);
+	expect_bad(&l, "no items of this type");
+	leaf_with_inode(&l, 257);
+	leaf_add(&l, KEY(257, BTRFS_DIR_LOG_INDEX_KEY, 9), last, 8);
+	expect_bad(&l, "outside of one");
+}
+
 static void test_csums(void **state)
 {
 	static struct leaf l;
@@ -458,6 +483,7 @@ int main(void)
 		cmocka_unit_test(test_inode),
 		cmocka_unit_test(test_dir_items),
 		cmocka_unit_test(test_file_extents),
+		cmocka_unit_test(test_logs),
 		cmocka_unit_test(test_csums),
 		cmocka_unit_test(test_extent_items),
 		cmocka_unit_test(test_space_items),

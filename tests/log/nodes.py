@@ -1,0 +1,73 @@
+"""Nodes of a log, read and changed in an image (one device, crc32c): how logs come about that this kernel does not write."""
+import os
+import struct
+from dataclasses import dataclass
+
+from harness import dump, superblock
+from harness.crc32c import crc32c
+
+HEADER, ITEM, POINTER = 101, 25, 33
+TREE_LOG = (1 << 64) - 6
+ROOT_ITEM, DIR_LOG_ITEM, DIR_LOG_INDEX, DIR_ITEM, DIR_INDEX, EXTENT_DATA = 132, 60, 72, 84, 96, 108
+
+
+@dataclass
+class Item:
+    key: tuple          # objectid, type, offset
+    data: bytes
+
+
+class Node:
+    def __init__(self, image, logical):
+        self.image, self.logical = image, logical
+        with open(image, "rb") as f:
+            self.size = superblock.read(image).u32(superblock.NODESIZE)
+            self.places = dump.physical(image, logical)
+            self.raw = bytearray(os.pread(f.fileno(), self.size, self.places[0]))
+        self.count, self.level = struct.unpack_from("<IB", self.raw, 96)
+
+    def pointers(self):
+        return [struct.unpack_from("<Q", self.raw, HEADER + n * POINTER + 17)[0] for n in range(self.count)]
+
+    def items(self):
+        found = []
+        for n in range(self.count):
+            *key, offset, size = struct.unpack_from("<QBQII", self.raw, HEADER + n * ITEM)
+            found.append(Item(tuple(key), bytes(self.raw[HEADER + offset:HEADER + offset + size])))
+        return found
+
+    def put_items(self, items):
+        """The leaf with these items instead."""
+        items = sorted(items, key=lambda i: i.key)
+        end, body = self.size - HEADER, bytearray(self.size - HEADER)
+        for n, item in enumerate(items):
+            end -= len(item.data)
+            struct.pack_into("<QBQII", body, n * ITEM, *item.key, end, len(item.data))
+            body[end:end + len(item.data)] = item.data
+        assert end >= len(items) * ITEM, "the leaf is full"
+        self.raw[HEADER:] = body
+        struct.pack_into("<I", self.raw, 96, len(items))
+
+    def write(self, seal=True):
+        if seal:
+            self.raw[:4] = struct.pack("<I", crc32c(bytes(self.raw[32:])))
+        with open(self.image, "r+b") as f:
+            for place in self.places:
+                os.pwrite(f.fileno(), self.raw, place)
+
+
+def leaves(image, logical):
+    node = Node(image, logical)
+    if node.level == 0:
+        return [node]
+    return [leaf for child in node.pointers() for leaf in leaves(image, child)]
+
+
+def logs(image):
+    """{subvolume: leaves of its log}."""
+    found = {}
+    for leaf in leaves(image, superblock.read(image).u64(superblock.LOG_ROOT)):
+        for item in leaf.items():
+            if item.key[:2] == (TREE_LOG, ROOT_ITEM):
+                found[item.key[2]] = leaves(image, struct.unpack_from("<Q", item.data, 176)[0])
+    return found
