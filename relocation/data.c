@@ -178,6 +178,8 @@ static int switch_extent(struct graph *g, struct trans *trans, struct moved_exte
 {
 	int r;
 
+	if (e->state == MOVED_COPIED) /* also if nobody holds it any more */
+		TRACE("extent.switched", .bytenr = e->from, .len = e->len, .to = e->to.logical);
 	if (!is_switched_now(e))
 		return 0;
 	r = switch_refs(g, trans, e);

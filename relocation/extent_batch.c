@@ -150,6 +150,8 @@ static int copy_extent(struct fs *fs, struct moved_extent *e, const struct stop_
 	}
 	if (e->state == MOVED_UNREADABLE)
 		give_back(fs, e);
+	else if (r == 0)
+		TRACE("extent.copied", .bytenr = e->from, .len = e->len, .to = e->to.logical);
 	return r;
 }
 

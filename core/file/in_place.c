@@ -109,6 +109,7 @@ static int convert_joined(struct write_run *run, struct trans *trans, const stru
 	r = file_extent_mark_written(trans, run->inode, &p->m, p->start, p->end);
 	if (r < 0)
 		return r;
+	TRACE("item.converted", PLACE_KEYS(run, p));
 	r = write_run_arrived(run, trans, p->start, p->end);
 	if (r < 0)
 		trans_abort(trans, r, "updating a written inode");

@@ -59,27 +59,36 @@ static int write_slice(const struct write_run *run, u64 start, u64 end, u64 logi
 	.ino = (run)->inode->ino, .root = (run)->inode->root->id, .off = (start),                  \
 	.len = (end) - (start), .bytenr = (logical), .bg = (group)
 
-int write_run_io(const struct write_run *run, u64 start, u64 end, u64 logical, u64 group)
+/* In two halves while a test has an eye on it. */
+static int write_halves(const struct write_run *run, u64 start, u64 end, u64 logical, u64 group)
 {
-	int r = SP_FAIL("wr.io_pre", RUN_KEYS(run, start, end, logical, group));
-
-	if (r < 0)
-		return r;
 #ifdef BTRFUSE_TEST
 	u64 ss = run->inode->fs->sectorsize, middle = ALIGN_DOWN(start + (end - start) / 2, ss);
 
 	if (SP_ARMED() && middle > start) {
-		r = write_slice(run, start, middle, logical);
+		int r = write_slice(run, start, middle, logical);
+
 		SP("wr.io_mid", RUN_KEYS(run, start, end, logical, group));
+		if (r < 0)
+			return r;
 		logical += middle - start;
 		start = middle;
 	}
 #endif
+	return write_slice(run, start, end, logical);
+}
+
+int write_run_io(const struct write_run *run, u64 start, u64 end, u64 logical, u64 group)
+{
+	int r = SP_FAIL("wr.io_pre", RUN_KEYS(run, start, end, logical, group));
+
 	if (r == 0)
-		r = write_slice(run, start, end, logical);
-	if (r == 0)
-		SP("wr.io_post", RUN_KEYS(run, start, end, logical, group));
-	return r;
+		r = write_halves(run, start, end, logical, group);
+	if (r < 0)
+		return r;
+	TRACE("data.written", RUN_KEYS(run, start, end, logical, group));
+	SP("wr.io_post", RUN_KEYS(run, start, end, logical, group));
+	return 0;
 }
 
 u8 *write_run_csums(const struct write_run *run, u64 start, u64 end)
@@ -177,6 +186,7 @@ static int extent_join(struct write_run *run, struct new_extent *e)
 	r = extent_map_part(run, &trans, e, start, end);
 	if (r < 0)
 		return r;
+	TRACE("item.updated", RUN_KEYS(run, start, end, e->at.logical + (start - e->start), e->group));
 	if (e->at.bg)
 		block_group_reservation_put(TAKE(e->at.bg));
 	e->referenced = true;

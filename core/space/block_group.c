@@ -22,7 +22,7 @@ static bool closed(const struct block_group *bg)
 }
 
 /* The test and the increment are one step; a test may take them apart (token_atomic, row 4). */
-static bool writer_enter(struct block_group *bg)
+static bool writer_enter(struct block_group *bg, u64 logical, u64 len)
 {
 	bool open;
 
@@ -35,6 +35,10 @@ static bool writer_enter(struct block_group *bg)
 	}
 	if (open)
 		bg->nocow_writers++;
+	if (open)
+		TRACE("token.granted", .bytenr = logical, .len = len, .bg = bg->logical);
+	else
+		TRACE("token.refused", .bytenr = logical, .len = len, .bg = bg->logical);
 	mutex_unlock(&bg->lock);
 	return open;
 }
@@ -45,7 +49,7 @@ bool block_group_writer_get(struct fs *fs, u64 logical, u64 len, struct block_gr
 
 	if (!bg || len > bg->length - (logical - bg->logical))
 		return false;
-	if (!writer_enter(bg))
+	if (!writer_enter(bg, logical, len))
 		return false;
 	*ret = TAKE(bg);
 	return true;
@@ -63,6 +67,7 @@ static void count_down(struct block_group *bg, unsigned *count)
 
 void block_group_writer_put(struct block_group *bg)
 {
+	TRACE("token.put", .bg = bg->logical);
 	count_down(bg, &bg->nocow_writers);
 }
 
@@ -91,8 +96,10 @@ static bool ro_enter(void *arg)
 		cond_wait(&s->changed, &s->lock);
 	MUTEX_SCOPE(&bg->lock);
 	ro_add(bg, 1);
-	if (bg->ro_count > 1 || space_promises_fit(s, space_kind_of(bg->flags), queued))
+	if (bg->ro_count > 1 || space_promises_fit(s, space_kind_of(bg->flags), queued)) {
+		TRACE("group.ro", .bg = bg->logical);
 		return true;
+	}
 	ro_add(bg, -1);
 	return false;
 }
@@ -106,6 +113,7 @@ void block_group_clear_ro(struct fs *fs, struct block_group *bg)
 {
 	GROUP_EDIT_SCOPE(bg);
 	bg->ro_count--;
+	TRACE("group.rw", .bg = bg->logical);
 }
 
 void block_group_set_leaving(struct block_group *bg, bool leaving)
@@ -149,6 +157,8 @@ int block_group_drain(struct block_group *bg, bool (*cancelled)(void *ctx), void
 	SP("rl.resv_ok", .bg = bg->logical);
 	if (GUARD(drain))
 		r = wait_zero(bg, &bg->nocow_writers, cancelled, ctx);
+	if (r == 0)
+		TRACE("group.drained", .bg = bg->logical);
 	return r;
 }
 

@@ -167,7 +167,10 @@ static void unpin_set(struct block_group *bg, struct pinned_set *set)
 	const struct free_extent *e = free_extents_at(&set->extents, 0);
 
 	bg->pinned -= set->extents.bytes;
-	for (; e && bg->loaded; e = free_extents_next(e)) {
+	for (; e; e = free_extents_next(e)) {
+		TRACE("space.freed", .bytenr = e->start, .len = e->len, .bg = bg->logical);
+		if (!bg->loaded)
+			continue;
 		if (free_extents_add(&bg->free, e->start, e->len) == 0)
 			continue;
 		log_fault("block group %llu: cannot reuse %llu bytes at %llu before the next mount",

@@ -94,6 +94,8 @@ static int settle_round(struct trans *trans, size_t *roots_seen)
 	groups = space_write_dirty_groups(trans);
 	if (groups < 0)
 		return groups;
+	if (!GUARD(settle_again))
+		return 0;
 	return groups || moved || *roots_seen != before || delayed_refs_count(trans->fs);
 }
 
@@ -218,6 +220,7 @@ static void publish(struct fs *fs, u64 transid)
 
 	transaction_forget(fs, &m->running);
 	MUTEX_SCOPE(&m->lock);
+	TRACE("commit.durable", .transid = transid);
 	m->durable = transid;
 	m->running.transid = transid + 1;
 	m->settling = false;

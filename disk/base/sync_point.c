@@ -28,16 +28,15 @@ struct entry {
 	enum entry_kind kind;
 	enum entry_state state;
 	char name[NAME_MAX_LEN];
-	u64 keys[sizeof(struct sync_keys) / sizeof(u64)];
+	u64 keys[SYNC_KEY_COUNT];
 	u32 key_mask;
 	u64 count; /* PARK, CRASH: passes still to go; FAIL: passes still to fail */
 	int error;
 	pid_t tid; /* while parked */
 };
 
-static const char *const key_names[] = {"ino", "off",  "len",     "bytenr",
-					"bg",  "root", "transid", "tid"};
-#define KEY_TID 7
+const char *const sync_key_names[SYNC_KEY_COUNT] = {"ino", "off",  "len",     "bytenr", "to",
+						    "bg",  "root", "transid", "tid"};
 
 static const char *const guard_names[SYNC_GUARD_COUNT] = {
 #define SYNC_GUARD_NAME(name) #name,
@@ -86,7 +85,7 @@ static bool entry_matches(const struct entry *e, const char *name, const u64 *ke
 {
 	if (e->kind == ENTRY_FREE || e->state != ENTRY_ARMED || strcmp(e->name, name))
 		return false;
-	for (u32 i = 0; i < ARRAY_SIZE(key_names); i++)
+	for (u32 i = 0; i < SYNC_KEY_COUNT; i++)
 		if (e->key_mask & 1u << i && e->keys[i] != keys[i])
 			return false;
 	return true;
@@ -151,12 +150,12 @@ static void entry_park(struct entry *e)
 /* One hit: the error to inject, after parking where a test asked for it. */
 static int point_pass(const char *name, const struct sync_keys *keys, bool may_fail)
 {
-	u64 values[ARRAY_SIZE(key_names)];
+	u64 values[SYNC_KEY_COUNT];
 	struct entry *park = NULL;
 	int error = 0;
 
 	memcpy(values, keys, sizeof(values));
-	values[KEY_TID] = (u64)syscall(SYS_gettid);
+	values[SYNC_KEY_TID] = (u64)syscall(SYS_gettid);
 	lock_table();
 	for (struct entry *e = entries; e < entries + ENTRIES_MAX; e++) {
 		if (!entry_matches(e, name, values))
@@ -236,8 +235,8 @@ static bool parse_key(struct entry *e, const char *word)
 {
 	const char *eq = strchr(word, '=');
 
-	for (u32 i = 0; i < ARRAY_SIZE(key_names); i++) {
-		if (strncmp(word, key_names[i], (size_t)(eq - word)) || key_names[i][eq - word])
+	for (u32 i = 0; i < SYNC_KEY_COUNT; i++) {
+		if (strncmp(word, sync_key_names[i], (size_t)(eq - word)) || sync_key_names[i][eq - word])
 			continue;
 		e->key_mask |= 1u << i;
 		e->keys[i] = strtoull(eq + 1, NULL, 0);

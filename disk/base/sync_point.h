@@ -15,16 +15,22 @@
  *   guards
  *   threads
  * A parked thread is released, with stacks on standard error, after BTRFUSE_TEST_WATCHDOG seconds
- * (default 10). Keys: ino off len bytenr bg root transid tid; numbers decimal or 0x.
+ * (default 10). Keys: ino off len bytenr to bg root transid tid; numbers decimal or 0x.
+ *
+ * BTRFUSE_TRACE=PATH: TRACE() events, one JSON object a line (sync_trace.c).
  */
 #ifndef DISK_BASE_SYNC_POINT_H
 #define DISK_BASE_SYNC_POINT_H
 
 #include "disk/base/types.h"
 
+/* sync_key_names[] stand in this order; tid is filled in. */
 struct sync_keys {
-	u64 ino, off, len, bytenr, bg, root, transid, tid;
+	u64 ino, off, len, bytenr, to, bg, root, transid, tid;
 };
+
+#define SYNC_KEY_COUNT (sizeof(struct sync_keys) / sizeof(u64))
+#define SYNC_KEY_TID (SYNC_KEY_COUNT - 1)
 
 /* Every guard that a test may switch off; the names are RACES.md's (last column of its table). */
 #define SYNC_GUARDS(X)                                                                             \
@@ -57,7 +63,10 @@ struct sync_keys {
 	X(own_thread)                                                                              \
 	X(exclop)                                                                                  \
 	X(give_back)                                                                               \
-	X(reserve_switch)
+	X(reserve_switch)                                                                          \
+	X(settle_again)                                                                            \
+	X(bg_remove)                                                                               \
+	X(resume_rule)
 
 enum sync_guard {
 #define SYNC_GUARD_ENUM(name) SYNC_GUARD_##name,
@@ -68,11 +77,13 @@ enum sync_guard {
 
 #ifdef BTRFUSE_TEST
 
+extern const char *const sync_key_names[];
 extern int sync_point_armed; /* number of armed commands; read without a lock, so only a hint */
 
 void sync_point_hit(const char *name, const struct sync_keys *keys);
 int sync_point_fail(const char *name, const struct sync_keys *keys);
 bool sync_guard_on(enum sync_guard guard);
+void sync_trace(const char *event, const struct sync_keys *keys);
 
 /* Starts the server if the environment asks for it. 0 or negative errno. */
 _must_check_ int sync_point_start(void);
@@ -95,11 +106,15 @@ void sync_point_command(const char *line, char *reply, size_t size);
 /* True unless a test switched this guard off. */
 #define GUARD(name) sync_guard_on(SYNC_GUARD_##name)
 
+/* Something happened. Where the order matters, inside the lock that makes it. */
+#define TRACE(event, ...) sync_trace(event, &(const struct sync_keys){__VA_ARGS__})
+
 #else
 
 #define SP(name, ...) ((void)sizeof((struct sync_keys){__VA_ARGS__}))
 #define SP_FAIL(name, ...) ((void)sizeof((struct sync_keys){__VA_ARGS__}), 0)
 #define GUARD(name) ((void)SYNC_GUARD_##name, true)
+#define TRACE(event, ...) ((void)sizeof((struct sync_keys){__VA_ARGS__}))
 
 static inline int sync_point_start(void)
 {

@@ -10,8 +10,8 @@ from harness.shell import output, run
 
 pytestmark = pytest.mark.fuse_only
 
-POINT = re.compile(r'\bSP(?:_FAIL)?\(\s*"([^"]+)"')
-VARIABLES = {"BTRFUSE_TEST_SOCKET", "BTRFUSE_TEST_WATCHDOG", "BTRFUSE_RECORD"}
+POINT = re.compile(r'\b(?:SP|SP_FAIL|TRACE)\(\s*"([^"]+)"')
+VARIABLES = {"BTRFUSE_TEST_SOCKET", "BTRFUSE_TEST_WATCHDOG", "BTRFUSE_RECORD", "BTRFUSE_TRACE"}
 
 
 def sources():
@@ -35,7 +35,7 @@ def traces(binary):
     strings = set(output("strings", "-n", "3", binary).splitlines())
     symbols = {line.split()[-1] for line in run("nm", binary, check=False).stdout.splitlines()}
     found = (point_names() | guard_names() | VARIABLES) & strings
-    return found | {s for s in symbols if re.search(r"sync_(point|guard|server)", s)}
+    return found | {s for s in symbols if re.search(r"sync_(point|guard|server|trace|schedule)", s)}
 
 
 @pytest.fixture(scope="session")
