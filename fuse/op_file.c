@@ -10,6 +10,7 @@
 
 #include "core/file/file.h"
 #include "core/inode/attr.h"
+#include "disk/base/sync_point.h"
 #include "fuse/caller.h"
 #include "fuse/edge.h"
 #include "fuse/request.h"
@@ -55,7 +56,7 @@ int handle_open(struct edge *e, struct inode *inode, struct fuse_file_info *fi)
 	fi->fh = (uintptr_t)h;
 	if (fi->flags & O_DIRECT) {
 		fi->direct_io = 1;
-		request_now.open_flags = FOPEN_PARALLEL_DIRECT_WRITES;
+		request_now.open_flags = SP_FAIL("op.parallel") ? 0 : FOPEN_PARALLEL_DIRECT_WRITES;
 	} else {
 		fi->keep_cache = 1;
 	}

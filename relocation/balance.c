@@ -210,7 +210,8 @@ static int resume(struct balance *b, balance_done_fn *done, void *ctx)
 	if (b->running)
 		return -EINPROGRESS;
 	b->args.flags |= BTRFS_BALANCE_RESUME;
-	balance_args_resume(&b->args);
+	if (GUARD(resume_rule))
+		balance_args_resume(&b->args);
 	r = balance_filters_parse(&b->args, &b->filters, &why);
 	if (r < 0)
 		return r;

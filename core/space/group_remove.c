@@ -15,11 +15,16 @@
 #include "core/trans/transaction.h"
 #include "disk/base/sync_point.h"
 
+bool group_awaits_extents(const struct block_group *bg)
+{
+	return GUARD(bg_remove) && (bg->reserved || bg->reservations);
+}
+
 /* Space and group mutex held. */
 static bool removable(const struct block_group *bg)
 {
 	return bg->ro_count && !bg->removed && !bg->pending && !bg->on_dirty_list && !bg->used &&
-	       !bg->reserved && !bg->pinned && !bg->nocow_writers && !bg->reservations;
+	       !bg->pinned && !bg->nocow_writers && !group_awaits_extents(bg);
 }
 
 /* From here on nobody finds the group; false: it is in use, nothing changed. */

@@ -40,7 +40,7 @@ static bool claim(struct block_group *bg, u64 queued)
 	MUTEX_SCOPE(&s->lock);
 	MUTEX_SCOPE(&bg->lock);
 	ok = !bg->ro_count && !bg->removed && !bg->pending && !bg->on_dirty_list && !bg->used &&
-	     !bg->reserved && !bg->pinned && dispensable(s, info, bg, queued);
+	     !bg->pinned && !group_awaits_extents(bg) && dispensable(s, info, bg, queued);
 	if (!ok)
 		return false;
 	group_sums_sub(bg);

@@ -153,6 +153,12 @@ _must_check_ int chunk_sys_array_rebuild(struct fs *fs, u64 without);
 _must_check_ int group_item_insert(struct trans *trans, struct block_group *bg);
 _must_check_ int group_item_delete(struct trans *trans, struct block_group *bg);
 
+/* ---- group_remove.c ---- */
+
+/* Space was handed out there that is in no tree yet: who takes the group away now takes it from under
+ * a writer. Group mutex held. */
+bool group_awaits_extents(const struct block_group *bg);
+
 /* ---- group_unused.c ---- */
 
 /* Removes empty groups of kinds other than @wanted, durably: 1 if there were any, 0, or negative

@@ -1,7 +1,8 @@
-"""Race rows: how the writer W writes. All kinds with --full; otherwise one for each row, in turn."""
+"""Race rows: how the writer W writes: O_DIRECT with parallel writes or without, buffered, mapped. All kinds with --full; otherwise
+one for each row, in turn. A row that is not about all of them says which in its KINDS."""
 import re
 
-KINDS = ("direct", "buffered", "mmap")
+KINDS = ("direct", "buffered", "mmap", "serial")
 
 
 def pytest_generate_tests(metafunc):
@@ -9,4 +10,5 @@ def pytest_generate_tests(metafunc):
     if not row or "how" not in metafunc.fixturenames:
         return
     row = int(row.group(1))
-    metafunc.parametrize("how", KINDS if metafunc.config.getoption("--full") else [KINDS[(row - 1) % len(KINDS)]])
+    kinds = getattr(metafunc.module, "KINDS", KINDS)
+    metafunc.parametrize("how", kinds if metafunc.config.getoption("--full") else [kinds[(row - 1) % len(kinds)]])

@@ -5,6 +5,7 @@ Each row is played twice. With its guard on no oracle may object. With its guard
 must: a row that passes without its guard proves nothing. The oracles: content (here), kernel (content as the kernel sees
 it, its complaints, scrub), check (btrfs check), place (where dump-tree says things are), time (what must not wait).
 """
+import errno
 import mmap
 import os
 import threading
@@ -17,7 +18,8 @@ import pytest
 from harness import blocks, dump, files, image as images, ioctls
 from harness.hooks import HookError
 from harness.kernel import KernelMount
-from harness.shell import run
+from harness.shell import CommandFailed, run
+from harness.subject import MountRefused
 
 BLOCKS = 512            # 2 MiB
 PATIENCE = 0.5          # how long somebody who may not go on is watched
@@ -38,7 +40,7 @@ class Verdict:
     def oracle(self, kind):
         try:
             yield
-        except (AssertionError, OSError) as e:
+        except (AssertionError, OSError, CommandFailed, MountRefused) as e:
             self.objections.setdefault(kind, f"{type(e).__name__}: {e}")
 
     def __str__(self):
@@ -136,6 +138,23 @@ def cloned(mnt):
     run("btrfs", "subvolume", "sync", mnt)
 
 
+def brimful(mnt):
+    cow(mnt)
+
+
+def fill_up(mnt):
+    """No space is left on the device outside of data groups, and none inside: `full` has it all."""
+    size, step = 0, 16 << 20
+    while step >= blocks.SIZE:
+        try:
+            files.fallocate(f"{mnt}/full", size, step)
+            size += step
+        except OSError as e:
+            if e.errno != errno.ENOSPC:
+                raise
+            step //= 2
+
+
 WRITTEN = {"prealloc": (), "beyond": (), "halves": range(0, HALF, 2)}      # blocks with content; otherwise all
 
 
@@ -147,6 +166,8 @@ def make_stage(path, kind):
         files.fallocate(f"{mnt}/filler", 0, (8 << 20) - BLOCKS * blocks.SIZE)      # the rest of the first group
         files.nocow(f"{mnt}/other")
         files.write(f"{mnt}/other", content(2, 0, BLOCKS), sync=True)
+        if kind == "brimful":
+            fill_up(mnt)
 
 
 def locate(path, inode):
@@ -179,7 +200,7 @@ def write_mapped(path, data, offset):
         os.close(fd)
 
 
-WRITE = {"direct": write_direct, "buffered": write_buffered, "mmap": write_mapped}
+WRITE = {"direct": write_direct, "serial": write_direct, "buffered": write_buffered, "mmap": write_mapped}
 
 
 class Race:
@@ -191,6 +212,8 @@ class Race:
         self.mounted = subject.mount(self.image, options, hooks=True, env=env)
         self.hooks = self.mounted.hooks
         self.hooks.guard(self.guard, self.on)
+        if how == "serial":
+            self.hooks.fail("op.parallel", "EAGAIN", 1 << 20)       # nobody gets the flag for parallel direct writes
         self.want = self._expect(1, WRITTEN.get(kind, range(BLOCKS)))
         self.want_other = self._expect(2, range(BLOCKS))
         self.wanted = {"file": self.want, "other": self.want_other}

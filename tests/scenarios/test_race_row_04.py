@@ -9,11 +9,12 @@ import pytest
 from .race import Race, both_ways
 
 pytestmark = [pytest.mark.fuse_only, pytest.mark.hooks]
+KINDS = ("direct", "serial")
 
 
 @both_ways("token_atomic")
-def test_row_04(subject, image_cache, scratch, guard):
-    race = Race(subject, image_cache, scratch, guard)
+def test_row_04(subject, image_cache, scratch, guard, how):
+    race = Race(subject, image_cache, scratch, guard, how=how)
 
     race.arm("wr.ro_tested", bg=race.file.group)
     writer = race.writer(block=30)

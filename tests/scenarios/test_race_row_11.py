@@ -19,7 +19,7 @@ def writer_process(race, block):
     pid = os.fork()
     if pid == 0:
         try:
-            race._write("file", race.want, block, 1)
+            race._write("file", race.want, block, 1, race.how)
         finally:
             os._exit(0)
     race.want.issued[block] += 1            # the child's count is the child's
@@ -27,8 +27,8 @@ def writer_process(race, block):
 
 
 @both_ways("put_on_error")
-def test_row_11(subject, image_cache, scratch, guard):
-    race = Race(subject, image_cache, scratch, guard)
+def test_row_11(subject, image_cache, scratch, guard, how):
+    race = Race(subject, image_cache, scratch, guard, how=how)
 
     race.arm("wr.token", ino=race.file.inode)
     pid = writer_process(race, block=70)

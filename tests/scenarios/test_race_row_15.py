@@ -15,8 +15,8 @@ pytestmark = [pytest.mark.fuse_only, pytest.mark.hooks]
 
 
 @both_ways("hold_trans")
-def test_row_15(subject, image_cache, scratch, guard):
-    race = Race(subject, image_cache, scratch, guard, kind="prealloc")
+def test_row_15(subject, image_cache, scratch, guard, how):
+    race = Race(subject, image_cache, scratch, guard, kind="prealloc", how=how)
 
     race.arm("wr.convert", ino=race.file.inode)
     writer = race.writer(block=40)

@@ -13,8 +13,8 @@ pytestmark = [pytest.mark.fuse_only, pytest.mark.hooks]
 
 
 @both_ways("switch_fsync")
-def test_row_17(subject, image_cache, scratch, guard):
-    race = Race(subject, image_cache, scratch, guard)
+def test_row_17(subject, image_cache, scratch, guard, how):
+    race = Race(subject, image_cache, scratch, guard, how=how)
     fd = os.open(race.mounted.join("file"), os.O_RDWR)
 
     race.arm("rl.switch_pre", "rl.switched")

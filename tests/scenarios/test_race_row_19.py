@@ -17,11 +17,12 @@ from harness import blocks, files, ioctls
 from .race import Act, Race, both_ways
 
 pytestmark = [pytest.mark.fuse_only, pytest.mark.hooks]
+KINDS = ("direct", "buffered", "serial")       # the file is empty: nothing to map
 
 
 @both_ways("pin")
-def test_row_19(subject, image_cache, scratch, guard):
-    race = Race(subject, image_cache, scratch, guard, kind="cow")
+def test_row_19(subject, image_cache, scratch, guard, how):
+    race = Race(subject, image_cache, scratch, guard, kind="cow", how=how)
     files.write(race.mounted.join("stranger"), b"", sync=True)
     race.wanted["stranger"] = stranger = blocks.BlockFile(77, 64)
 
@@ -33,7 +34,7 @@ def test_row_19(subject, image_cache, scratch, guard):
     race.release("rl.switch_pre")
     race.must_park("tx.super_pre")
     race.arm("wr.cow_item")
-    Act(race._write, "stranger", stranger, 0, 64)
+    Act(race._write, "stranger", stranger, 0, 64, how)
     race.must_park("wr.cow_item")
 
     race.conclude(race.power_cut(), "kernel", "content")

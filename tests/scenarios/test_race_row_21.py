@@ -10,11 +10,12 @@ from harness import dump
 from .race import Race, both_ways
 
 pytestmark = [pytest.mark.fuse_only, pytest.mark.hooks]
+KINDS = ("direct", "buffered", "serial")       # nothing can be mapped behind the end
 
 
 @both_ways("keep_type")
-def test_row_21(subject, image_cache, scratch, guard):
-    race = Race(subject, image_cache, scratch, guard, kind="beyond")
+def test_row_21(subject, image_cache, scratch, guard, how):
+    race = Race(subject, image_cache, scratch, guard, kind="beyond", how=how)
 
     race.relocate()
     race.relocation.join(20)

@@ -12,10 +12,10 @@ pytestmark = [pytest.mark.fuse_only, pytest.mark.hooks]
 
 
 @both_ways("crossref")
-def test_row_34(subject, image_cache, scratch, guard):
-    race = Race(subject, image_cache, scratch, guard, kind="cloned")
+def test_row_34(subject, image_cache, scratch, guard, how):
+    race = Race(subject, image_cache, scratch, guard, kind="cloned", how=how)
     race.wanted["clone"] = clone = race._expect(1, range(BLOCKS))
 
-    race._write("clone", clone, 5, 3)
+    race._write("clone", clone, 5, 3, how)
 
     race.conclude(race.verdict(), "content", "kernel")

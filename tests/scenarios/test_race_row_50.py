@@ -28,8 +28,8 @@ def cancel_at(race, point):
 
 
 @both_ways("ro_undo")
-def test_row_50(subject, image_cache, scratch, guard):
-    race = Race(subject, image_cache, scratch, guard)
+def test_row_50(subject, image_cache, scratch, guard, how):
+    race = Race(subject, image_cache, scratch, guard, how=how)
     before = dump.file_extents(race.image, race.file.inode)
 
     cancel_at(race, "rl.drained")           # nothing has moved

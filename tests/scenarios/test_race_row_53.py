@@ -16,8 +16,8 @@ pytestmark = [pytest.mark.fuse_only, pytest.mark.hooks]
 
 
 @both_ways("give_back")
-def test_row_53(subject, image_cache, scratch, guard):
-    race = Race(subject, image_cache, scratch, guard, kind="two_extents")
+def test_row_53(subject, image_cache, scratch, guard, how):
+    race = Race(subject, image_cache, scratch, guard, kind="two_extents", how=how)
 
     race.arm("rl.copy_mid")
     race.relocate()

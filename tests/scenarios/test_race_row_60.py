@@ -15,15 +15,15 @@ pytestmark = [pytest.mark.fuse_only, pytest.mark.hooks]
 
 
 @both_ways("last_snapshot")
-def test_row_60(subject, image_cache, scratch, guard):
-    race = Race(subject, image_cache, scratch, guard)
+def test_row_60(subject, image_cache, scratch, guard, how):
+    race = Race(subject, image_cache, scratch, guard, how=how)
     before = dump.file_extents(race.image, race.other.inode)
 
     race.relocate()
     race.relocation.join(30)
     assert ioctls.balance(race.mounted.path, metadata={}).error == 0
     for block in (0, 17, 300, 511):
-        race._write("other", race.want_other, block, 1)
+        race._write("other", race.want_other, block, 1, how)
 
     v = race.verdict()
     with v.oracle("place"):
