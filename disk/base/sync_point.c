@@ -9,6 +9,8 @@
 
 #ifdef BTRFUSE_TEST
 
+#include "disk/base/sync_schedule.h"
+
 #include <execinfo.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -154,6 +156,8 @@ static int point_pass(const char *name, const struct sync_keys *keys, bool may_f
 	struct entry *park = NULL;
 	int error = 0;
 
+	if (__atomic_load_n(&sync_schedule_on, __ATOMIC_RELAXED))
+		error = -sync_schedule_pass(name, may_fail);
 	memcpy(values, keys, sizeof(values));
 	values[SYNC_KEY_TID] = (u64)syscall(SYS_gettid);
 	lock_table();
@@ -349,6 +353,20 @@ static void command_guard(char **save, struct reply *r)
 	reply_add(r, "error no guard %s", name);
 }
 
+/* SEED [faults] | off | nothing: how often somebody was let go. */
+static void command_schedule(char **save, struct reply *r)
+{
+	const char *word = strtok_r(NULL, " \t", save), *more = strtok_r(NULL, " \t", save);
+	bool off = word && !strcmp(word, "off"), was = sync_schedule_on;
+
+	if (off)
+		(void)sync_schedule_stop();
+	else if (word && !sync_schedule_start(strtoull(word, NULL, 0), more && !strcmp(more, "faults")))
+		return reply_add(r, "error no thread");
+	__atomic_add_fetch(&sync_point_armed, sync_schedule_on - was, __ATOMIC_RELAXED);
+	reply_add(r, "ok %llu", (unsigned long long)sync_schedule_picks());
+}
+
 static void command_guards(struct reply *r)
 {
 	reply_add(r, "ok");
@@ -392,6 +410,8 @@ void sync_point_command(const char *line, char *reply, size_t size)
 		command_guard(&save, &r);
 	else if (!strcmp(verb, "guards"))
 		command_guards(&r);
+	else if (!strcmp(verb, "schedule"))
+		command_schedule(&save, &r);
 	else if (!strcmp(verb, "threads"))
 		command_threads(&r);
 	else

@@ -14,6 +14,7 @@
  *   guard NAME on|off
  *   guards
  *   threads
+ *   schedule [SEED [faults]|off]         chance decides who goes on (sync_schedule.c); how often it did
  * A parked thread is released, with stacks on standard error, after BTRFUSE_TEST_WATCHDOG seconds
  * (default 10). Keys: ino off len bytenr to bg root transid tid; numbers decimal or 0x.
  *

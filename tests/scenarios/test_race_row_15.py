@@ -12,6 +12,7 @@ from harness import ioctls
 from .race import PATIENCE, Act, Race, both_ways
 
 pytestmark = [pytest.mark.fuse_only, pytest.mark.hooks]
+KINDS = ("direct", "serial")       # others write back, and a commit that waits for that lets everybody join
 
 
 @both_ways("hold_trans")

@@ -12,11 +12,11 @@ pytestmark = [pytest.mark.fuse_only, pytest.mark.hooks]
 
 
 @both_ways("own_thread")
-def test_row_68(subject, image_cache, scratch, guard, how):
-    race = Race(subject, image_cache, scratch, guard, options="threads=2", how=how)
+def test_row_68(subject, image_cache, scratch, guard):
+    race = Race(subject, image_cache, scratch, guard, options="threads=2")
 
     race.arm("wr.io_pre", ino=race.other.inode)
-    writer = Act(race._write, "other", race.want_other, 100, 1, how)
+    writer = Act(race._write, "other", race.want_other, 100, 1)
     race.must_park("wr.io_pre")
     race.arm("rl.copied")
     race.relocate()

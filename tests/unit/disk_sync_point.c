@@ -115,6 +115,33 @@ static void test_watchdog(void **state)
 	say("threads", "ok watchdog=1");
 }
 
+static int chance_fault(void)
+{
+	return SP_FAIL("al.data");
+}
+
+static void test_schedule(void **state)
+{
+	pthread_t a, b;
+	unsigned failed = 0;
+
+	say("schedule", "ok 0");
+	say("schedule 7 faults", "ok 0");
+	passed = 0;
+	pthread_create(&a, NULL, pass_point, (void *)1);
+	pthread_create(&b, NULL, pass_point, (void *)2);
+	pthread_join(a, NULL);
+	pthread_join(b, NULL);
+	assert_int_equal(passed, 2);
+	say("schedule", "ok 2");
+	for (int i = 0; i < 300; i++)
+		failed += chance_fault() == -ENOSPC;
+	assert_in_range(failed, 1, 60);
+	say("schedule off", "ok");
+	assert_int_equal(sync_point_armed, 0);
+	pass_point(NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -123,6 +150,7 @@ int main(void)
 		cmocka_unit_test(test_fail),
 		cmocka_unit_test(test_guards),
 		cmocka_unit_test(test_bad_commands),
+		cmocka_unit_test(test_schedule),
 		cmocka_unit_test(test_watchdog),
 	};
 
