@@ -348,14 +348,6 @@ def test_unsupported_features_of_mkfs(subject, scratch, mountpoint):
             assert e.code == 1
 
 
-def test_quota_is_refused_by_name(subject, image, mountpoint):
-    with KernelMount(image) as mnt:
-        run("btrfs", "quota", "enable", mnt)
-    assert "quota" in refused(subject, image, mountpoint)
-    m = subject.mount(image, "ro")
-    m.umount()
-
-
 def test_compressed_extent(subject, image):
     with KernelMount(image, "compress-force=zstd") as mnt:
         files.write(f"{mnt}/z", b"compressible " * 50_000, sync=True)
