@@ -259,7 +259,12 @@ static int trace(struct delayed_refs *d, struct dref_shard *s, const struct dref
 
 	if (!d->traced || !concerns_subvolumes(c))
 		return 0;
-	r = touched_note(&s->touched, c->logical, c->len, c->create);
+	r = touched_note(&s->touched, &(struct touched){.logical = c->logical,
+							.before = c->logical,
+							.len = c->len,
+							.fresh = c->create,
+							.is_data = c->is_data,
+							.level = c->level});
 	atomic_fetch_add(&d->touched_count, s->touched.count - before);
 	return r;
 }
@@ -501,12 +506,13 @@ int delayed_refs_move_touched(struct fs *fs, u64 from, u64 to)
 
 int delayed_refs_touch_moved(struct fs *fs, u64 from, u64 to, u64 len)
 {
-	struct touched old = {from, from, len, false};
+	struct touched old = {.logical = from, .before = from, .len = len};
+	struct touched new = {.logical = to, .before = to, .len = len, .fresh = true};
 	int r;
 
 	(void)take_note(fs->drefs, from, &old);
 	r = note(fs->drefs, &old);
-	return r < 0 ? r : note(fs->drefs, &(struct touched){to, to, len, true});
+	return r < 0 ? r : note(fs->drefs, &new);
 }
 
 /* The interface of delayed_ref.h */

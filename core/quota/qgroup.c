@@ -106,7 +106,7 @@ int quota_moved(struct trans *trans, u64 from, u64 to, u64 len)
 		return delayed_refs_touch_moved(fs, from, to, len);
 	if (delayed_refs_move_touched(fs, from, to))
 		return 0;
-	return touched_put(&q->moved, &(struct touched){to, from, len, false});
+	return touched_put(&q->moved, &(struct touched){.logical = to, .before = from, .len = len});
 }
 
 /* As the kernel does it: whoever cannot account says so, and a rescan makes it right. */

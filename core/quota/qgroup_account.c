@@ -14,19 +14,12 @@
 #include "core/extent/delayed_ref.h"
 #include "core/extent/extent_info.h"
 #include "core/fs.h"
-#include "core/quota/qgroup_table.h"
+#include "core/quota/qgroup_account.h"
 #include "core/trans/transaction.h"
 #include "core/tree/root.h"
 #include "disk/base/log.h"
 
 #define RESCAN_EXTENTS 4096 /* a commit, while joins wait */
-
-/* Bytes that went from one set of holders to another. */
-struct shift {
-	RB_ENTRY(shift) link;
-	const struct root_set *before, *after;
-	u64 bytes;
-};
 
 static int shift_cmp(const struct shift *a, const struct shift *b)
 {
@@ -36,18 +29,7 @@ static int shift_cmp(const struct shift *a, const struct shift *b)
 	       ((uintptr_t)a->after < (uintptr_t)b->after);
 }
 
-RB_HEAD(shift_tree, shift);
 RB_TREE(shift_tree, shift, link, shift_cmp)
-
-struct account {
-	struct quota *q;
-	struct root_sets sets;
-	struct tree_state before, after;
-	const struct root_set *nobody;
-	struct shift_tree shifts;
-	struct extent_info *scanned; /* rescan: a batch */
-	size_t scanned_count;
-};
 
 static void account_end(struct account *a)
 {
@@ -58,6 +40,7 @@ static void account_end(struct account *a)
 		free(shift);
 	}
 	free(a->scanned);
+	touched_free(&a->touched);
 	tree_state_close(&a->before);
 	tree_state_close(&a->after);
 	root_sets_free(&a->sets);
@@ -95,45 +78,48 @@ static int shift_add(struct account *a, const struct root_set *before, const str
 	return 0;
 }
 
-static bool still_to_be_scanned(const struct quota *q, u64 logical)
+bool account_left_to_scan(const struct quota *q, u64 logical)
 {
 	return quota_rescanning(q) && logical >= q->rescan;
 }
 
-static int account_touched(struct account *a, const struct touched *t)
-{
-	const struct root_set *before = a->nobody, *after;
-	int r = 0;
-
-	if (still_to_be_scanned(a->q, t->logical))
-		return 0;
-	if (!t->fresh)
-		r = extent_roots(&a->before, t->before, &before);
-	if (r == 0)
-		r = extent_roots(&a->after, t->logical, &after);
-	return r < 0 ? r : shift_add(a, before, after, t->len);
-}
-
 /* What this transaction moved before it was touched is looked up where it was. */
-static void find_origin(const struct quota *q, struct touched *t)
+static u64 origin_of(const struct quota *q, const struct touched *t)
 {
 	const struct touched *moved = touched_find(&q->moved, t->logical);
 
-	if (moved && t->before == t->logical && !t->fresh)
-		t->before = moved->before;
+	return moved && t->before == t->logical ? moved->before : t->before;
 }
 
-static int account_all_touched(struct account *a)
+int account_extent(struct account *a, const struct touched *t, const struct root_set **before,
+		   const struct root_set **after)
 {
-	_cleanup_touched_ struct touched_set set = {};
-	int r = delayed_refs_take_touched(a->q->fs, &set);
+	int r = 0;
 
-	touched_sort(&set);
-	for (size_t i = 0; r == 0 && i < set.count; i++) {
-		find_origin(a->q, &set.v[i]);
-		r = account_touched(a, &set.v[i]);
+	*before = a->nobody;
+	if (!t->fresh)
+		r = extent_roots(&a->before, origin_of(a->q, t), before);
+	if (r == 0)
+		r = extent_roots(&a->after, t->logical, after);
+	if (r < 0 || account_left_to_scan(a->q, t->logical))
+		return r;
+	return shift_add(a, *before, *after, t->len);
+}
+
+static int account_touched(struct account *a)
+{
+	_cleanup_free_ struct touched *list = NULL;
+	int r = delayed_refs_take_touched(a->q->fs, &a->touched);
+	s64 nr = r < 0 ? r : touched_list(&a->touched, &list);
+
+	for (s64 i = 0; r == 0 && i < nr; i++) {
+		const struct root_set *before, *after;
+
+		r = account_extent(a, &list[i], &before, &after);
+		if (r == 0)
+			r = account_below(a, &list[i], before, after);
 	}
-	return r;
+	return nr < 0 ? (int)nr : r;
 }
 
 /* ---- sums ---- */
@@ -250,7 +236,7 @@ static int rescan_part(struct account *a, bool *last)
 
 static int account(struct account *a, bool *last)
 {
-	int r = account_all_touched(a);
+	int r = account_touched(a);
 
 	if (r == 0 && quota_rescanning(a->q))
 		r = rescan_part(a, last);

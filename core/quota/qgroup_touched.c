@@ -46,14 +46,14 @@ int touched_put(struct touched_set *set, const struct touched *entry)
 	return 0;
 }
 
-int touched_note(struct touched_set *set, u64 logical, u64 len, bool fresh)
+int touched_note(struct touched_set *set, const struct touched *t)
 {
-	struct touched *t = set->room ? &set->v[slot_of(set, logical)] : NULL;
+	struct touched *there = set->room ? &set->v[slot_of(set, t->logical)] : NULL;
 
-	if (!t || !t->len)
-		return touched_put(set, &(struct touched){logical, logical, len, fresh});
-	if (fresh)
-		t->len = len;
+	if (!there || !there->len)
+		return touched_put(set, t);
+	if (t->fresh)
+		*there = *t;
 	return 0;
 }
 
@@ -93,15 +93,20 @@ static int by_address(const void *a, const void *b)
 	return (x->logical > y->logical) - (x->logical < y->logical);
 }
 
-void touched_sort(struct touched_set *set)
+s64 touched_list(const struct touched_set *set, struct touched **ret)
 {
+	struct touched *list = calloc(set->count + 1, sizeof(*list));
 	size_t n = 0;
 
+	if (!list)
+		return -ENOMEM;
 	for (size_t i = 0; i < set->room; i++)
 		if (set->v[i].len)
-			set->v[n++] = set->v[i];
+			list[n++] = set->v[i];
 	if (n)
-		qsort(set->v, n, sizeof(*set->v), by_address);
+		qsort(list, n, sizeof(*list), by_address);
+	*ret = list;
+	return (s64)n;
 }
 
 void touched_free(struct touched_set *set)

@@ -15,7 +15,9 @@ struct touched {
 	u64 logical; /* where it is now */
 	u64 before;  /* where it was when the transaction began: relocation moves extents */
 	u64 len;
-	bool fresh;  /* there was none when the transaction began */
+	bool fresh;   /* there was none when the transaction began */
+	bool is_data;
+	u8 level;     /* nodes */
 };
 
 struct touched_set {
@@ -25,7 +27,7 @@ struct touched_set {
 
 /* An extent that begins to exist is @fresh; its length then replaces what an extent that came and
  * went at this address had. -ENOMEM. */
-_must_check_ int touched_note(struct touched_set *set, u64 logical, u64 len, bool fresh);
+_must_check_ int touched_note(struct touched_set *set, const struct touched *t);
 
 /* Puts a whole entry in, in place of one with its address. -ENOMEM. */
 _must_check_ int touched_put(struct touched_set *set, const struct touched *entry);
@@ -36,8 +38,8 @@ const struct touched *touched_find(const struct touched_set *set, u64 logical);
 /* True and the entry in *ret, which is no longer in the set. */
 bool touched_take(struct touched_set *set, u64 logical, struct touched *ret);
 
-/* Sorts the entries by address into a list: set->v[0 .. count). Only touched_free() may follow. */
-void touched_sort(struct touched_set *set);
+/* The entries by address, *ret (free() it): their number, -ENOMEM. */
+_must_check_ s64 touched_list(const struct touched_set *set, struct touched **ret);
 
 void touched_free(struct touched_set *set);
 #define _cleanup_touched_ _cleanup_(touched_free)

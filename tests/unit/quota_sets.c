@@ -23,6 +23,12 @@ static u64 address(u32 i)
 	return MIB(16) + (u64)i * 4096;
 }
 
+static int note(struct touched_set *set, u32 i, u64 len, bool fresh)
+{
+	return touched_note(set, &(struct touched){.logical = address(i), .before = address(i),
+						   .len = len, .fresh = fresh});
+}
+
 static void touched_like_an_array(void **state)
 {
 	_cleanup_touched_ struct touched_set set = {};
@@ -37,7 +43,7 @@ static void touched_like_an_array(void **state)
 			bool fresh = next_random(&rnd) % 2;
 			u64 bytes = 4096 * (1 + next_random(&rnd) % 9);
 
-			assert_int_equal(touched_note(&set, address(i), bytes, fresh), 0);
+			assert_int_equal(note(&set, i, bytes, fresh), 0);
 			count += !len[i];
 			if (!len[i] || fresh)
 				len[i] = bytes;
@@ -60,23 +66,23 @@ static void the_first_note_says_what_was_before(void **state)
 	_cleanup_touched_ struct touched_set set = {};
 	struct touched t;
 
-	assert_int_equal(touched_note(&set, address(1), 4096, true), 0);
-	assert_int_equal(touched_note(&set, address(1), 4096, false), 0);
-	assert_int_equal(touched_note(&set, address(2), 4096, false), 0);
+	assert_int_equal(note(&set, 1, 4096, true), 0);
+	assert_int_equal(note(&set, 1, 4096, false), 0);
+	assert_int_equal(note(&set, 2, 4096, false), 0);
 	assert_true(touched_take(&set, address(1), &t) && t.fresh);
 	assert_true(touched_take(&set, address(2), &t) && !t.fresh && t.before == address(2));
 }
 
-static void sorted_by_address(void **state)
+static void listed_by_address(void **state)
 {
 	_cleanup_touched_ struct touched_set set = {};
+	_cleanup_free_ struct touched *list = NULL;
 
 	for (u32 i = PLACES; i--;)
-		assert_int_equal(touched_note(&set, address(i * 7 % PLACES), 4096, false), 0);
-	touched_sort(&set);
-	for (u32 i = 1; i < set.count; i++)
-		assert_true(set.v[i - 1].logical < set.v[i].logical);
-	assert_int_equal(set.count, PLACES);
+		assert_int_equal(note(&set, i * 7 % PLACES, 4096, false), 0);
+	assert_int_equal(touched_list(&set, &list), PLACES);
+	for (u32 i = 1; i < PLACES; i++)
+		assert_true(list[i - 1].logical < list[i].logical);
 }
 
 static const struct root_set *set_of(struct root_sets *sets, const u64 *v, u32 nr)
@@ -112,7 +118,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(touched_like_an_array),
 		cmocka_unit_test(the_first_note_says_what_was_before),
-		cmocka_unit_test(sorted_by_address),
+		cmocka_unit_test(listed_by_address),
 		cmocka_unit_test(equal_sets_are_one),
 	};
 
