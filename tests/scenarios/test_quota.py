@@ -289,3 +289,19 @@ def test_orphans_leave_the_sums(subject, quota_image, scratch):
     m = subject.mount(crashed, "noatime,subvol=c")
     m.umount()
     assert quotas.verify(crashed).sums["0/258"][0] < before - 900_000
+
+
+def test_a_replayed_log_is_accounted(subject, quota_image, scratch):
+    """What the kernel's fsync left in a log reaches trees and sums together."""
+    with KernelMount(quota_image, "noatime") as mnt:
+        for name in ("a", "a-snap", "c"):
+            files.write(f"{mnt}/{name}/f9", os.urandom(100_000), 20_000, sync=True)
+            files.write(f"{mnt}/{name}/new", os.urandom(300_000), sync=True)
+        os.truncate(f"{mnt}/b/big", 500_000)
+        files.write(f"{mnt}/b/big", b"x", 10, sync=True)
+        crashed = images.copy(quota_image, os.path.join(scratch, "crashed"))
+    assert images.super_field(crashed, "log_root") != "0"
+    m = subject.mount(crashed, "noatime")
+    assert os.path.getsize(m.join("c/new")) == 300_000
+    m.umount()
+    quotas.verify(crashed)
