@@ -99,34 +99,31 @@ def change_some(folder, rng):
 
 # ---- lives: what else happened to an image ----
 
-def snapshots(mnt, count):
+def snapshots(mnt, count, fill):
     """Snapshots of snapshots, each a bit different, and one of them deleted."""
     rng = random.Random(count)
     run("btrfs", "subvolume", "create", f"{mnt}/vol")
-    everything(f"{mnt}/vol", 99)
+    fill(f"{mnt}/vol", 99)
     run("btrfs", "filesystem", "sync", mnt)
     last = "vol"
     for i in range(count):
         run("btrfs", "subvolume", "snapshot", f"{mnt}/{last}", f"{mnt}/snap{i}")
         if i % 10 == 0:
             last = f"snap{i}"
-        os.utime(f"{mnt}/{last}/many/0000", ns=(i, i))
+        os.utime(f"{mnt}/{last}/text-4097", ns=(i, i))
     for i in range(5):
-        try:
-            change_some(f"{mnt}/snap{rng.randrange(count)}", rng)
-        except FileNotFoundError:
-            pass
+        files.write(f"{mnt}/snap{rng.randrange(count)}/noise-131073", rng.randbytes(3000), rng.randrange(100_000))
     run("btrfs", "subvolume", "snapshot", "-r", f"{mnt}/vol", f"{mnt}/frozen")
     run("btrfs", "subvolume", "delete", f"{mnt}/snap1")
     run("btrfs", "subvolume", "sync", mnt)
 
 
 def few_snapshots(mnt):
-    snapshots(mnt, 12)
+    snapshots(mnt, 12, everything)
 
 
 def many_snapshots(mnt):
-    snapshots(mnt, 200)
+    snapshots(mnt, 200, lambda folder, seed: sizes(folder, random.Random(seed)))
 
 
 def balanced(mnt):
