@@ -21,8 +21,10 @@
 #include "core/space/free_space_build.h"
 #include "core/space/free_space_cache.h"
 #include "core/space/space.h"
+#include "core/subvol/cleaner.h"
 #include "core/subvol/mount_root.h"
 #include "core/subvol/root_table.h"
+#include "core/replace_item.h"
 #include "core/super.h"
 #include "core/trans/epoch.h"
 #include "core/trans/transaction.h"
@@ -89,6 +91,8 @@ static int create_parts(struct fs *fs)
 		r = inode_table_create(fs);
 	if (r == 0)
 		r = file_flusher_create(fs);
+	if (r == 0)
+		r = cleaner_create(fs);
 	if (r == 0)
 		r = work_pool_create(0, &fs->workers);
 	if (r == 0)
@@ -256,8 +260,6 @@ static int load_trees(struct fs *fs, struct reason *why)
 	if (r < 0 && fs->opt.rescue & RESCUE_BACKUP_ROOT)
 		r = load_backup_roots(fs, why);
 	if (r == 0)
-		r = super_check_trees(fs, why);
-	if (r == 0)
 		r = device_stats_load(fs);
 	if (r < 0)
 		return r;
@@ -325,6 +327,7 @@ static int open_volume(struct fs *fs, struct reason *why)
 
 static void destroy(struct fs *fs)
 {
+	cleaner_destroy(fs);
 	trans_mgr_stop(fs);
 	if (fs->flusher)
 		file_flusher_stop(fs);
@@ -396,7 +399,11 @@ static int open_into(struct fs *fs, struct reason *why)
 		r = orphan_cleanup(fs, fs->mount_root_id);
 	if (r < 0)
 		reason_set(why, "cannot start: %s", strerror(-r));
-	return r < 0 ? r : prepare_free_space(fs, why);
+	if (r == 0)
+		r = prepare_free_space(fs, why);
+	if (r == 0)
+		r = replace_item_rest(fs);
+	return r < 0 ? r : cleaner_start(fs);
 }
 
 static struct fs *fs_new(const struct fs_options *opt)
@@ -474,6 +481,7 @@ int fs_close(struct fs *fs)
 
 	if (!fs)
 		return 0;
+	cleaner_stop(fs);
 	trans_mgr_stop(fs);
 	/* unlinked files keep nothing dirty, others must be clean before they can leave the table */
 	r = fs->readonly ? 0 : file_flush_all(fs);

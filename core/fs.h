@@ -26,6 +26,7 @@ struct file_flusher;
 struct plain_cache;
 struct quota;
 struct work_pool;
+struct cleaner;
 
 /* What a read-only rescue mount does without (the kernel's `rescue=`). */
 enum rescue {
@@ -114,6 +115,7 @@ struct fs {
 	struct space *space;
 	struct inode_table *inodes;
 	struct file_flusher *flusher;
+	struct cleaner *cleaner;
 	struct work_pool *workers;    /* for what keeps a core busy: compression */
 	struct plain_cache *plain_cache;
 	struct quota *quota;          /* NULL: nothing to account */

@@ -7,7 +7,6 @@
 
 #include "core/fs.h"
 #include "core/tree/root.h"
-#include "core/tree/search.h"
 #include "disk/codec/csum.h"
 #include "disk/volume/volume.h"
 
@@ -150,74 +149,6 @@ int super_check_features(struct fs *fs, struct reason *why)
 	if (r == 0)
 		r = check_log(fs, why);
 	return r;
-}
-
-/* Things in the root tree that show work in progress which we cannot take part in. */
-struct refused_item {
-	struct key first; /* any item from here ... */
-	struct key last;  /* ... to here */
-	const char *what;
-};
-
-static const struct refused_item refused_items[] = {
-	{ { BTRFS_TREE_RELOC_OBJECTID, BTRFS_ROOT_ITEM_KEY, 0 },
-	  { BTRFS_TREE_RELOC_OBJECTID, BTRFS_ROOT_ITEM_KEY, UINT64_MAX },
-	  "an interrupted relocation (relocation tree)" },
-};
-
-static int find_refused(struct root *root, const struct refused_item *item, bool *found)
-{
-	_cleanup_path_ struct path path = {};
-	struct key key;
-	int r = tree_search_next(root, &item->first, &path);
-
-	*found = false;
-	if (r == -ENOENT)
-		return 0;
-	if (r < 0)
-		return r;
-	key = path_key(&path);
-	*found = key_cmp(&key, &item->last) <= 0;
-	return 0;
-}
-
-/* The replace item stays for ever once there was a replace; only a started one matters. */
-static int check_replace(struct fs *fs, struct reason *why)
-{
-	struct key key = { 0, BTRFS_DEV_REPLACE_KEY, 0 };
-	struct btrfs_dev_replace_item item = {};
-	int r = tree_lookup(fs->dev_root, &key, &item, sizeof(item));
-	u64 state = get_le64(&item.replace_state);
-
-	if (r == -ENOENT)
-		return 0;
-	if (r < 0)
-		return r;
-	if (state != BTRFS_IOCTL_DEV_REPLACE_STATE_STARTED &&
-	    state != BTRFS_IOCTL_DEV_REPLACE_STATE_SUSPENDED)
-		return 0;
-	reason_set(why, "an interrupted device replace is not supported read-write");
-	return -EOPNOTSUPP;
-}
-
-int super_check_trees(struct fs *fs, struct reason *why)
-{
-	int r;
-
-	if (fs->readonly)
-		return 0;
-	for (size_t i = 0; i < ARRAY_SIZE(refused_items); i++) {
-		bool found;
-
-		r = find_refused(fs->tree_root, &refused_items[i], &found);
-		if (r < 0)
-			return r;
-		if (found) {
-			reason_set(why, "%s: not supported read-write", refused_items[i].what);
-			return -EOPNOTSUPP;
-		}
-	}
-	return check_replace(fs, why);
 }
 
 bool super_use_backup(struct fs *fs, u64 *below)

@@ -12,9 +12,6 @@ struct fs;
  * @readonly may be turned on by an unknown compat_ro bit. -EOPNOTSUPP. */
 _must_check_ int super_check_features(struct fs *fs, struct reason *why);
 
-/* The same for what only the trees show: relocation trees, replace. */
-_must_check_ int super_check_trees(struct fs *fs, struct reason *why);
-
 /* Rescue: puts the roots of the newest backup older than *@below into fs->super; *@below becomes its
  * generation. False: there is none. */
 bool super_use_backup(struct fs *fs, u64 *below);

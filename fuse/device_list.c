@@ -18,7 +18,8 @@
 /* What a superblock says of its device. */
 struct probe {
 	u8 fsid[BTRFS_FSID_SIZE];
-	u64 devid, num_devices;
+	u8 uuid[BTRFS_UUID_SIZE];
+	u64 devid, num_devices, generation;
 	struct stat st;
 };
 
@@ -46,7 +47,9 @@ static bool probe_path(const char *path, u64 offset, struct probe *ret)
 	if (!ok)
 		return false;
 	memcpy(ret->fsid, sb.fsid, sizeof(ret->fsid));
+	memcpy(ret->uuid, sb.dev_item.uuid, sizeof(ret->uuid));
 	ret->devid = get_le64(&sb.dev_item.devid);
+	ret->generation = get_le64(&sb.generation);
 	ret->num_devices = get_le64(&sb.num_devices);
 	return true;
 }
@@ -99,14 +102,39 @@ static int append(struct finder *f, const char *path, const struct probe *probe)
 	return paths[n] ? (f->list.count++, 0) : -errno;
 }
 
+/* The same device twice, of different age: one was replaced by the other. The newer one stays. 1: that
+ * is settled. */
+static int supersede(struct finder *f, unsigned i, const char *path, const struct probe *probe)
+{
+	char *newer;
+
+	if (memcmp(f->probes[i].uuid, probe->uuid, sizeof(probe->uuid)) ||
+	    f->probes[i].generation == probe->generation)
+		return 0;
+	if (f->probes[i].generation > probe->generation)
+		return 1;
+	newer = realpath(path, NULL);
+	if (!newer)
+		return -errno;
+	free(f->list.paths[i]);
+	f->list.paths[i] = newer;
+	f->probes[i] = *probe;
+	return 1;
+}
+
 /* Takes a device of the file system unless it is there already. */
 static int take(struct finder *f, const char *path, const struct probe *probe, struct reason *why)
 {
+	int settled;
+
 	for (unsigned i = 0; i < f->list.count; i++) {
 		if (same_storage(&f->probes[i].st, &probe->st))
 			return 0;
 		if (f->probes[i].devid != probe->devid)
 			continue;
+		settled = supersede(f, i, path, probe);
+		if (settled)
+			return MIN(settled, 0);
 		reason_set(why, "%.100s and %.100s are both device %llu of it", f->list.paths[i],
 			   path, (unsigned long long)probe->devid);
 		return -EINVAL;

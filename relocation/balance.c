@@ -139,33 +139,6 @@ static int launch(struct balance *b, balance_done_fn *done, void *ctx)
 
 /* ---- may it? ---- */
 
-/* A subvolume that is half deleted has nodes with references that its root does not lead to. */
-static int refuse_half_deleted(struct fs *fs)
-{
-	struct key key = { BTRFS_FIRST_FREE_OBJECTID, BTRFS_ROOT_ITEM_KEY, 0 };
-	_cleanup_path_ struct path path = {};
-	int r = tree_search_next(fs->tree_root, &key, &path);
-
-	for (; r >= 0; r = tree_next(&path)) {
-		struct btrfs_root_item item = {};
-
-		if (path_at_end(&path))
-			return 0;
-		key = path_key(&path);
-		if (key.objectid > BTRFS_LAST_FREE_OBJECTID)
-			return 0;
-		if (key.type != BTRFS_ROOT_ITEM_KEY)
-			continue;
-		memcpy(&item, path_data(&path), MIN((size_t)path_size(&path), sizeof(item)));
-		if (get_le32(&item.refs) || item.drop_progress.objectid)
-			continue;
-		log_fault("balance refused: subvolume %llu is half deleted",
-			  (unsigned long long)key.objectid);
-		return -EOPNOTSUPP;
-	}
-	return r == -ENOENT ? 0 : r;
-}
-
 static int prepare(struct fs *fs, const struct btrfs_ioctl_balance_args *args,
 		   struct balance_filters *filters)
 {
@@ -180,7 +153,7 @@ static int prepare(struct fs *fs, const struct btrfs_ioctl_balance_args *args,
 		r = balance_filters_check_redundancy(filters, args->flags, &now, &why);
 	if (r < 0 && why.text[0])
 		log_info("balance refused: %s", why.text);
-	return r < 0 ? r : refuse_half_deleted(fs);
+	return r;
 }
 
 /* ---- from outside ---- */

@@ -25,8 +25,7 @@ typedef void balance_done_fn(void *ctx, int err, const struct btrfs_ioctl_balanc
 
 /* Starts one, or with BTRFS_BALANCE_RESUME lets the paused one go on. -EINPROGRESS: one is running or
  * paused. -ENOTCONN: none to go on with. -EINVAL: no type, a profile that cannot be, less redundancy
- * without force. -EOPNOTSUPP: a filter or flag that is not supported, or a half-deleted subvolume
- * (logged by name). -EROFS. After 0 @done is called exactly once, even if the file system is closed
+ * without force. -EOPNOTSUPP: a filter or flag that is not supported. -EROFS. After 0 @done is called exactly once, even if the file system is closed
  * before. */
 _must_check_ int balance_start(struct fs *fs, const struct btrfs_ioctl_balance_args *args,
 			       balance_done_fn *done, void *ctx);

@@ -9,6 +9,7 @@
 #include "core/space/block_group.h"
 #include "core/space/free_space_cache.h"
 #include "core/space/space.h"
+#include "core/subvol/cleaner.h"
 #include "core/trans/transaction.h"
 #include "disk/base/log.h"
 #include "disk/base/sync_point.h"
@@ -131,8 +132,8 @@ static int relocate_readonly(struct fs *fs, struct block_group *bg, const struct
 	return r < 0 ? r : empty_and_remove(fs, bg, stop, pace);
 }
 
-int group_relocate(struct fs *fs, struct block_group *bg, const struct stop_flag *stop,
-		       struct pace *pace)
+static int relocate_held(struct fs *fs, struct block_group *bg, const struct stop_flag *stop,
+			 struct pace *pace)
 {
 	int r;
 
@@ -147,5 +148,17 @@ int group_relocate(struct fs *fs, struct block_group *bg, const struct stop_flag
 	r = relocate_readonly(fs, bg, stop, pace);
 	if (r < 0 && GUARD(ro_undo))
 		block_group_clear_ro(fs, bg);
+	return r;
+}
+
+int group_relocate(struct fs *fs, struct block_group *bg, const struct stop_flag *stop,
+		       struct pace *pace)
+{
+	int r = cleaner_hold(fs, stop->stopped, stop->ctx);
+
+	if (r < 0)
+		return r;
+	r = relocate_held(fs, bg, stop, pace);
+	cleaner_release(fs);
 	return r;
 }

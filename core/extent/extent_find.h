@@ -32,6 +32,13 @@ struct kept_nodes {
 void kept_nodes_put(struct kept_nodes *kept);
 #define _cleanup_kept_ __attribute__((cleanup(kept_nodes_put)))
 
+/* A look at one extent that wants cached nodes only: -EAGAIN and *miss if one is not there. */
+typedef int (*extent_look_fn)(struct fs *fs, u64 logical, void *arg, struct tree_miss *miss);
+
+/* Looks under the extent's reference mutex until everything needed is cached. No tree lock held; may
+ * read. What @look returns, or -EIO, -ENOMEM. */
+_must_check_ int extent_look(struct fs *fs, u64 logical, extent_look_fn look, void *arg);
+
 /* Reads the miss and ends it: 0 search again, <0. */
 _must_check_ int kept_nodes_read(struct kept_nodes *kept, struct tree_miss *miss);
 

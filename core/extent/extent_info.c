@@ -107,18 +107,15 @@ int extent_info_cached(struct fs *fs, u64 logical, struct extent_info *ret, stru
 	return 0;
 }
 
-/* One look under the mutex; `arg` is what it looks for and fills. */
-typedef int (*look_fn)(struct fs *fs, u64 logical, void *arg, struct tree_miss *miss);
-
-static int look_once(struct fs *fs, u64 logical, look_fn look, void *arg, struct tree_miss *miss)
+static int look_once(struct fs *fs, u64 logical, extent_look_fn look, void *arg,
+		     struct tree_miss *miss)
 {
 	MUTEX_SCOPE(ref_mutex(fs, logical));
 
 	return look(fs, logical, arg, miss);
 }
 
-/* Looks until everything needed is cached. */
-static int look_until_read(struct fs *fs, u64 logical, look_fn look, void *arg)
+int extent_look(struct fs *fs, u64 logical, extent_look_fn look, void *arg)
 {
 	_cleanup_kept_ struct kept_nodes kept = {};
 
@@ -144,7 +141,7 @@ static int look_info(struct fs *fs, u64 logical, void *arg, struct tree_miss *mi
 
 int extent_info(struct fs *fs, u64 logical, struct extent_info *ret)
 {
-	return look_until_read(fs, logical, look_info, ret);
+	return extent_look(fs, logical, look_info, ret);
 }
 
 struct shared_query {
@@ -197,5 +194,5 @@ int data_extent_shared(struct fs *fs, u64 logical, u64 len, u64 root, u64 ino, u
 {
 	struct shared_query q = {.len = len, .ours = ref_data(root, 0, ino, extent_file_off)};
 
-	return look_until_read(fs, logical, look_shared, &q);
+	return extent_look(fs, logical, look_shared, &q);
 }

@@ -13,7 +13,7 @@
  */
 #include "core/extent/tree_block.h"
 
-#include "core/extent/extent_info.h"
+#include "core/extent/extent_find.h"
 #include "core/fs.h"
 #include "core/space/space.h"
 #include "core/trans/transaction.h"
@@ -236,4 +236,75 @@ int tree_block_cow(struct trans *trans, struct root *root, struct extent_buffer 
 		return r;
 	*ret = TAKE(copy);
 	return 0;
+}
+
+/* What a tree that is being deleted wants of one of its nodes. */
+struct leaving {
+	struct trans *trans;
+	u8 level;
+	const struct ref *ref;		/* leave */
+	const struct extent_buffer *eb; /* disown */
+};
+
+static int info_of_held(struct fs *fs, u64 logical, struct extent_info *info,
+			struct tree_miss *miss)
+{
+	int r = extent_info_cached(fs, logical, info, miss);
+
+	if (r != -ENOENT)
+		return r;
+	log_fault("node %llu of a deleted tree has no extent item", (unsigned long long)logical);
+	return -EUCLEAN;
+}
+
+/* Who counts and who drops may be two: both look under the reference mutex. */
+static int look_leave(struct fs *fs, u64 logical, void *arg, struct tree_miss *miss)
+{
+	struct leaving *l = arg;
+	struct extent_info info;
+	int r = info_of_held(fs, logical, &info, miss);
+
+	if (r)
+		return r;
+	if (info.refs == 1)
+		return 1;
+	return dref_add(l->trans, logical, fs->nodesize, l->level, false, l->ref, -1);
+}
+
+int tree_block_leave(struct trans *trans, u64 logical, u8 level, const struct ref *ref)
+{
+	struct leaving l = {.trans = trans, .level = level, .ref = ref};
+
+	return extent_look(trans->fs, logical, look_leave, &l);
+}
+
+static int look_disown(struct fs *fs, u64 logical, void *arg, struct tree_miss *miss)
+{
+	struct leaving *l = arg;
+	struct extent_info info;
+	int r = info_of_held(fs, logical, &info, miss);
+
+	if (r || info.flags & BTRFS_BLOCK_FLAG_FULL_BACKREF)
+		return r;
+	r = tree_block_ref_children(l->trans, l->eb, true, 1);
+	r = r ? r : tree_block_ref_children(l->trans, l->eb, false, -1);
+	return r ? r
+		 : dref_set_flags(l->trans, logical, l->eb->level, BTRFS_BLOCK_FLAG_FULL_BACKREF);
+}
+
+int tree_block_disown(struct trans *trans, const struct extent_buffer *eb)
+{
+	struct leaving l = {.trans = trans, .eb = eb};
+
+	return extent_look(trans->fs, eb->logical, look_disown, &l);
+}
+
+int tree_block_drop(struct trans *trans, struct extent_buffer *eb, const struct ref *ref, bool full)
+{
+	int r = eb->level ? 0 : tree_block_ref_children(trans, eb, full, -1);
+
+	r = r ? r : dref_add(trans, eb->logical, trans->fs->nodesize, eb->level, false, ref, -1);
+	if (!r)
+		forget(trans, eb);
+	return r;
 }

@@ -13,6 +13,7 @@
 #ifndef CORE_EXTENT_TREE_BLOCK_H
 #define CORE_EXTENT_TREE_BLOCK_H
 
+#include "core/extent/delayed_ref.h"
 #include "core/tree/extent_buffer.h"
 #include "core/tree/path.h"
 #include "core/tree/root.h"
@@ -53,5 +54,23 @@ _must_check_ int tree_block_free(struct trans *trans, struct root *root, struct 
  */
 _must_check_ int tree_block_ref_children(struct trans *trans, const struct extent_buffer *eb,
 					 bool full, int sign);
+
+/*
+ * For a tree that is being deleted: nobody walks it but the caller, who holds no lock. All three may
+ * read nodes of the extent tree. A failure of one means abort.
+ */
+
+/* Drops @ref of the node at @logical, unless it is the last one. 0: others have the node now. 1: it is
+ * the last, nothing was done. */
+_must_check_ int tree_block_leave(struct trans *trans, u64 logical, u8 level, const struct ref *ref);
+
+/* The references of @eb's children become full backrefs, since the owner that they name goes and others
+ * keep @eb. A no-op if they are already. */
+_must_check_ int tree_block_disown(struct trans *trans, const struct extent_buffer *eb);
+
+/* Frees @eb, whose last reference is @ref; a leaf's data extents lose theirs (@full: it has full
+ * backrefs), the child nodes of others have lost theirs already. */
+_must_check_ int tree_block_drop(struct trans *trans, struct extent_buffer *eb,
+				 const struct ref *ref, bool full);
 
 #endif

@@ -194,7 +194,10 @@ int root_get_any(struct fs *fs, u64 root_id, struct root **ret)
 	mutex_lock(&fs->roots->lock);
 	root = find_locked(fs->roots, root_id);
 	mutex_unlock(&fs->roots->lock);
-	if (!root) {
+	if (!root && root_id == BTRFS_DATA_RELOC_TREE_OBJECTID && fs->data_reloc_root) {
+		root = fs->data_reloc_root;
+		atomic_fetch_add(&root->refs, 1);
+	} else if (!root) {
 		if (!is_subvolume_id(root_id))
 			return -ENOENT;
 		r = root_load(fs, root_id, &root);

@@ -12,6 +12,7 @@
 #include "disk/volume/volume_internal.h"
 
 #define RECORD_ENV "BTRFUSE_RECORD"
+#define REPLACE_TARGET_DEVID 0 /* until the replace is finished */
 
 const struct btrfs_super_block *volume_super(const struct volume *vol)
 {
@@ -172,6 +173,17 @@ static int check_same_fs(const struct volume *vol, const struct btrfs_super_bloc
 	return -EINVAL;
 }
 
+/* The target of a replace that was interrupted: whoever takes that up begins anew. */
+static int leave_target(const struct volume *vol, const struct device *dev, struct reason *why)
+{
+	if (!vol->member_count) {
+		reason_set(why, "it is the unfinished target of a device replace");
+		return -EINVAL;
+	}
+	log_info("%s is the unfinished target of a device replace: not used", dev->path);
+	return 0;
+}
+
 /* Takes @dev, also on failure. */
 static int join_device(struct volume *vol, struct device *dev, struct reason *why)
 {
@@ -192,6 +204,8 @@ static int join_device(struct volume *vol, struct device *dev, struct reason *wh
 		err = check_same_fs(vol, sb, why);
 	if (err)
 		return err;
+	if (get_le64(&sb->dev_item.devid) == REPLACE_TARGET_DEVID)
+		return leave_target(vol, dev, why);
 	if (!vol->member_count || get_le64(&sb->generation) > vol->generation)
 		take_super(vol, sb);
 	err = member_new(TAKE(owned), sb, &m);
