@@ -446,6 +446,11 @@ void delayed_refs_trace(struct fs *fs)
 	fs->drefs->traced = true;
 }
 
+bool delayed_refs_traced(struct fs *fs)
+{
+	return fs->drefs->traced;
+}
+
 u64 delayed_refs_touched(struct fs *fs)
 {
 	return atomic_load(&fs->drefs->touched_count);

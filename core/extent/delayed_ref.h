@@ -117,6 +117,7 @@ u64 delayed_refs_count(struct fs *fs);
  */
 struct touched_set;
 void delayed_refs_trace(struct fs *fs);
+bool delayed_refs_traced(struct fs *fs);
 u64 delayed_refs_touched(struct fs *fs);
 /* Moves all notes into @into. Joins blocked. -ENOMEM: notes are lost. */
 _must_check_ int delayed_refs_take_touched(struct fs *fs, struct touched_set *into);

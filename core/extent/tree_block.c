@@ -299,11 +299,18 @@ int tree_block_disown(struct trans *trans, const struct extent_buffer *eb)
 	return extent_look(trans->fs, eb->logical, look_disown, &l);
 }
 
+int tree_block_touch_children(struct trans *trans, const struct extent_buffer *eb)
+{
+	int r = tree_block_ref_children(trans, eb, true, 1);
+
+	return r ? r : tree_block_ref_children(trans, eb, true, -1);
+}
+
 int tree_block_drop(struct trans *trans, struct extent_buffer *eb, const struct ref *ref, bool full)
 {
 	int r = eb->level ? 0 : tree_block_ref_children(trans, eb, full, -1);
 
-	r = r ? r : dref_add(trans, eb->logical, trans->fs->nodesize, eb->level, false, ref, -1);
+	r = r ? r : dref_drop_node(trans, eb->logical, eb->level, eb->owner, ref, 1);
 	if (!r)
 		forget(trans, eb);
 	return r;

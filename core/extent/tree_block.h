@@ -56,8 +56,8 @@ _must_check_ int tree_block_ref_children(struct trans *trans, const struct exten
 					 bool full, int sign);
 
 /*
- * For a tree that is being deleted: nobody walks it but the caller, who holds no lock. All three may
- * read nodes of the extent tree. A failure of one means abort.
+ * For a tree that is being deleted: nobody walks it but the caller, who holds no lock. All may read
+ * nodes of the extent tree. A failure of one means abort.
  */
 
 /* Drops @ref of the node at @logical, unless it is the last one. 0: others have the node now. 1: it is
@@ -67,6 +67,9 @@ _must_check_ int tree_block_leave(struct trans *trans, u64 logical, u8 level, co
 /* The references of @eb's children become full backrefs, since the owner that they name goes and others
  * keep @eb. A no-op if they are already. */
 _must_check_ int tree_block_disown(struct trans *trans, const struct extent_buffer *eb);
+
+/* Notes for the quotas that the children of @eb lose a holder although no reference to them does. */
+_must_check_ int tree_block_touch_children(struct trans *trans, const struct extent_buffer *eb);
 
 /* Frees @eb, whose last reference is @ref; a leaf's data extents lose theirs (@full: it has full
  * backrefs), the child nodes of others have lost theirs already. */

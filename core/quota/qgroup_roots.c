@@ -203,8 +203,14 @@ static int leaves_of(struct way *way, struct root *root, const struct ref_count 
 	 * this */
 	u64 end = ref->offset + MAX(way->info->length, (u64)COMPRESS_MAX);
 	struct key key = file_extent_key(ref->ino, (s64)ref->offset < 0 ? 0 : ref->offset);
+	struct key dropped = key_from_disk(&root->item.drop_progress);
 	_cleanup_path_ struct path path = {};
-	int r = tree_search_next(root, &key, &path);
+	int r;
+
+	/* of a tree that is being deleted what is before that key is gone */
+	if (key_cmp(&key, &dropped) < 0)
+		key = dropped;
+	r = tree_search_next(root, &key, &path);
 
 	for (; r >= 0 && *missing > 0; r = tree_next(&path)) {
 		if (path_at_end(&path))
@@ -308,6 +314,8 @@ static int holders(struct way *way, const struct ref_count *held)
 	case REF_TREE_BLOCK:
 		return node_holders(way, held);
 	default:
+		if (held->ref.parent == way->info->logical)
+			return 0; /* the top of a relocation tree */
 		return add_holders_of(way, held->ref.parent);
 	}
 }

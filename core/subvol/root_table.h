@@ -16,8 +16,8 @@ struct trans;
 int root_table_create(struct fs *fs) _must_check_;
 void root_table_destroy(struct fs *fs);
 
-/* The subvolume root @root_id, or that of the data relocation tree, with a reference for the caller. Reads (no tree lock may be held).
- * -ENOENT if there is no such subvolume or it is being deleted (refs 0), -EIO, -EUCLEAN. */
+/* The subvolume root @root_id, or that of the data relocation tree, with a reference for the caller.
+ * Reads (no tree lock may be held). -ENOENT if there is no such subvolume or it is being deleted (refs 0), -EIO, -EUCLEAN. */
 _must_check_ int root_get(struct fs *fs, u64 root_id, struct root **ret);
 /* The same, whether it is being deleted or not: it still holds extents. */
 _must_check_ int root_get_any(struct fs *fs, u64 root_id, struct root **ret);

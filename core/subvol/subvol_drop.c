@@ -14,9 +14,11 @@
 #include "core/extent/extent_info.h"
 #include "core/extent/tree_block.h"
 #include "core/fs.h"
+#include "core/subvol/root_table.h"
 #include "core/trans/transaction.h"
 #include "core/tree/item.h"
 #include "core/tree/node_cache.h"
+#include "core/tree/root.h"
 #include "disk/base/log.h"
 #include "disk/base/sync_point.h"
 
@@ -33,6 +35,7 @@ struct place {
 struct dead_tree {
 	struct fs *fs;
 	struct key key; /* of the ROOT_ITEM */
+	struct root *root; /* where others may look it up; NULL: a relocation tree */
 	bool is_reloc;
 	/* until a child is found whose reference is there: before they recorded it well, kernels
 	 * may have come further than they said */
@@ -157,12 +160,37 @@ static int enter(struct dead_tree *t, const struct node_expect *child, bool full
 	return 1;
 }
 
+/* Whoever shares a subtree with this tree will soon have it to himself: for full quotas all of it has
+ * lost a holder, in one transaction. The depth is that of the levels. */
+static int touch_subtree(struct dead_tree *t, struct trans *trans, const struct node_expect *want)
+{
+	_cleanup_eb_ struct extent_buffer *eb = NULL;
+	struct place p = {};
+	int r = read_node(t->fs, want, &eb);
+
+	if (r < 0)
+		return r;
+	p.eb = eb;
+	t->left -= (s64)place_count(&p);
+	t->acting = true;
+	r = tree_block_touch_children(trans, eb);
+	t->acting = r < 0;
+	for (; r == 0 && eb->level && p.slot < place_count(&p); p.slot++) {
+		struct node_expect child = child_of(&p);
+
+		r = touch_subtree(t, trans, &child);
+	}
+	return r;
+}
+
 static int leave(struct dead_tree *t, struct trans *trans, const struct node_expect *child)
 {
 	struct place *p = &t->at[t->level];
 	struct ref ref = child_ref(p);
-	int r;
+	int r = delayed_refs_traced(t->fs) && !t->is_reloc ? touch_subtree(t, trans, child) : 0;
 
+	if (r < 0)
+		return r;
 	t->acting = true;
 	r = tree_block_leave(trans, child->logical, child->level, &ref);
 	if (r < 0)
@@ -286,6 +314,10 @@ static int save_progress(struct dead_tree *t, struct trans *trans)
 	key = node_key(p->eb->data, p->slot);
 	key_to_disk(&item->drop_progress, &key);
 	item->drop_level = p->eb->level;
+	if (t->root) {
+		t->root->item.drop_progress = item->drop_progress;
+		t->root->item.drop_level = item->drop_level;
+	}
 	return 0;
 }
 
@@ -395,7 +427,9 @@ int dead_tree_open(struct fs *fs, const struct key *key, struct dead_tree **ret)
 	t->key = *key;
 	t->is_reloc = key->objectid == (u64)BTRFS_TREE_RELOC_OBJECTID;
 	t->sub_level = 1;
-	r = take_up(t);
+	r = t->is_reloc ? 0 : root_get_any(fs, key->objectid, &t->root);
+	if (r == 0)
+		r = take_up(t);
 	if (r == 0)
 		*ret = TAKE(t);
 	return r;
@@ -409,6 +443,7 @@ void dead_tree_close(struct dead_tree *t)
 		eb_put(t->at[i].eb);
 		eb_put(t->sub[i].eb);
 	}
+	root_put(t->root);
 	free(t);
 }
 
