@@ -133,13 +133,22 @@ static int run_pass(struct replay *rp, const struct rule *rules)
 	return r;
 }
 
+static int load_tree(struct replay *rp, u64 logical, u64 generation, u8 level, struct root **ret)
+{
+	int r = root_load_at(rp->fs, (u64)BTRFS_TREE_LOG_OBJECTID, logical, generation, level, ret);
+
+	return r < 0 ? replay_refuse(rp, r, "cannot read its node %llu",
+				     (unsigned long long)logical)
+		     : r;
+}
+
 /* The log that a ROOT_ITEM (in hand) points to. */
 static int load_log(struct replay *rp, struct root **ret)
 {
 	const struct btrfs_root_item *item = (const void *)rp->item;
 
-	return root_load_at(rp->fs, (u64)BTRFS_TREE_LOG_OBJECTID, get_le64(&item->bytenr),
-			    get_le64(&item->generation), item->level, ret);
+	return load_tree(rp, get_le64(&item->bytenr), get_le64(&item->generation), item->level,
+			 ret);
 }
 
 /* Calls @cb for each log with rp->log and rp->root; rp->root is NULL if the subvolume is gone. */
@@ -185,8 +194,8 @@ static int replay_logs(struct replay *rp)
 {
 	const struct btrfs_super_block *sb = &rp->fs->super;
 	_cleanup_root_ struct root *logs = NULL;
-	int r = root_load_at(rp->fs, (u64)BTRFS_TREE_LOG_OBJECTID, get_le64(&sb->log_root),
-			     get_le64(&sb->generation) + 1, sb->log_root_level, &logs);
+	int r = load_tree(rp, get_le64(&sb->log_root), get_le64(&sb->generation) + 1,
+			  sb->log_root_level, &logs);
 
 	if (r == 0)
 		r = replay_claim_nodes(rp, logs, false);
@@ -222,6 +231,7 @@ int log_replay(struct fs *fs, struct reason *why)
 
 	if (!log_pending(fs))
 		return 0;
+	why->text[0] = 0;
 	rp.item = malloc(fs->nodesize);
 	if (!rp.item)
 		return -ENOMEM;

@@ -143,12 +143,16 @@ static int settle_entries(struct replay *rp, const struct key *key,
 	return by_index < 0 ? by_index : by_name == 1 && by_index == 1;
 }
 
-static int target_exists(struct replay *rp, const struct key *location)
+/* A subvolume's entry comes and goes with a commit; old kernels logged those that they met. */
+static int check_subvolume(struct replay *rp, const struct key *key,
+			   const struct name_record *logged)
 {
-	if (location->type == BTRFS_INODE_ITEM_KEY)
-		return replay_inode_exists(rp, location->objectid);
-	return replay_refuse(rp, -EOPNOTSUPP, "it names subvolume %llu",
-			     (unsigned long long)location->objectid);
+	int r = settle_entries(rp, key, logged, false);
+
+	if (r != 0)
+		return MIN(r, 0);
+	return replay_refuse(rp, -EOPNOTSUPP, "it has a new name for subvolume %llu",
+			     (unsigned long long)logged->location.objectid);
 }
 
 static int add_entry(struct replay *rp, const struct key *key, const struct name_record *logged)
@@ -169,7 +173,9 @@ int replay_dir_entry(struct replay *rp, const struct key *key)
 
 	if (!name_record_at(key->type, rp->item, rp->size, 0, &logged))
 		return -EUCLEAN;
-	exists = target_exists(rp, &logged.location);
+	if (logged.location.type != BTRFS_INODE_ITEM_KEY)
+		return check_subvolume(rp, key, &logged);
+	exists = replay_inode_exists(rp, logged.location.objectid);
 	if (exists < 0 && exists != -ENOENT)
 		return exists;
 	r = settle_entries(rp, key, &logged, exists == 0);

@@ -63,6 +63,15 @@ def leaves(image, logical):
     return [leaf for child in node.pointers() for leaf in leaves(image, child)]
 
 
+def tree(image, root_id):
+    """The leaves of a tree as it was committed."""
+    for leaf in leaves(image, superblock.read(image).u64(superblock.TREE_ROOT)):
+        for item in leaf.items():
+            if item.key[:2] == (root_id, ROOT_ITEM):
+                return leaves(image, struct.unpack_from("<Q", item.data, 176)[0])
+    raise LookupError(f"no tree {root_id}")
+
+
 def logs(image):
     """{subvolume: leaves of its log}."""
     found = {}
