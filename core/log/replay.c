@@ -65,7 +65,13 @@ int replay_item(struct replay *rp, struct key *key)
 /* Item as it is. */
 static int copy_item(struct replay *rp, const struct key *key)
 {
-	return tree_put(rp->trans, rp->root, key, rp->item, rp->size);
+	int r = replay_inode_exists(rp, key->objectid);
+
+	if (r == -ENOENT)
+		return replay_refuse(rp, -EUCLEAN, "inode %llu of tree %llu is missing",
+				     (unsigned long long)key->objectid,
+				     (unsigned long long)rp->root->id);
+	return r < 0 ? r : tree_put(rp->trans, rp->root, key, rp->item, rp->size);
 }
 
 struct rule {

@@ -6,6 +6,7 @@
  * or was claimed (replay_claim.c) and enters it with its first pointer.
  */
 #include <errno.h>
+#include <sys/stat.h>
 
 #include "core/extent/csum_tree.h"
 #include "core/file/file_extent.h"
@@ -113,6 +114,19 @@ static int insert(struct replay *rp, const struct key *key, const struct file_ma
 	return r < 0 ? r : replay_inode_grow(rp, key->objectid, 0, (s64)m->len);
 }
 
+/* Does the inode exist, and is it of a kind that has extents? */
+static int check_owner(struct replay *rp, const struct key *key)
+{
+	struct btrfs_inode_item item;
+	int r = replay_inode_read(rp, key->objectid, &item);
+
+	if (r == -ENOENT)
+		return bad_extent(rp, key, "there is no such inode");
+	if (r == 0 && !S_ISREG(get_le32(&item.mode)) && !S_ISLNK(get_le32(&item.mode)))
+		return bad_extent(rp, key, "the inode is no file");
+	return r;
+}
+
 int replay_extent(struct replay *rp, const struct key *key)
 {
 	struct file_mapping m;
@@ -120,9 +134,9 @@ int replay_extent(struct replay *rp, const struct key *key)
 
 	if (r != 0)
 		return MIN(r, 0);
-	r = replay_inode_exists(rp, key->objectid);
+	r = check_owner(rp, key);
 	if (r < 0)
-		return r == -ENOENT ? bad_extent(rp, key, "there is no such inode") : r;
+		return r;
 	file_mapping_decode(rp->item, rp->size, key->offset, &m);
 	r = replay_extent_drop(rp, key->objectid, m.off,
 			       ALIGN_UP(mapping_end(&m), (u64)rp->fs->sectorsize));

@@ -6,6 +6,7 @@
  * the end (replay_link.c).
  */
 #include <errno.h>
+#include <sys/stat.h>
 
 #include "core/inode/dir.h"
 #include "core/inode/dir_entry.h"
@@ -46,12 +47,25 @@ static int check_room(struct replay *rp, u64 dir, u64 ino, struct name name, u64
 	return r;
 }
 
+static int check_dir(struct replay *rp, u64 dir)
+{
+	struct btrfs_inode_item item;
+	int r = replay_inode_read(rp, dir, &item);
+
+	if (r < 0 ? r == -ENOENT : !S_ISDIR(get_le32(&item.mode)))
+		return replay_refuse(rp, -EUCLEAN, "inode %llu of tree %llu is no directory",
+				     (unsigned long long)dir, (unsigned long long)rp->root->id);
+	return r;
+}
+
 int replay_name_add(struct replay *rp, u64 dir, u64 ino, struct name name, u64 index, bool with_ref)
 {
 	struct dir_entry entry = {.location = KEY(ino, BTRFS_INODE_ITEM_KEY, 0)};
 	struct btrfs_inode_item item;
 	int r = replay_inode_read(rp, ino, &item);
 
+	if (r == 0)
+		r = check_dir(rp, dir);
 	if (r == 0)
 		r = check_room(rp, dir, ino, name, index, with_ref);
 	if (r < 0)

@@ -2,6 +2,7 @@
 import ctypes
 import fcntl
 import os
+import stat
 import struct
 import time
 from dataclasses import replace
@@ -73,9 +74,13 @@ def make(path, prepare, work, mkfs=(), options="", size_mib=1024):
 
 
 def look(mnt, since):
-    """The tree below @mnt; times that a replay itself made are not compared."""
-    view = treeview.look(mnt)
-    return {path: replace(e, mtime_ns=0) if e.mtime_ns >= since else e for path, e in view.items()}
+    """The tree below @mnt with the space that files take; times that a replay itself made are not compared."""
+    view = {}
+    for path, e in treeview.look(mnt).items():
+        if stat.S_ISREG(int(e.type, 8)):
+            e = replace(e, holes=(*e.holes, f"{os.lstat(os.path.join(mnt, path)).st_blocks} blocks"))
+        view[path] = replace(e, mtime_ns=0) if e.mtime_ns >= since else e
+    return view
 
 
 def forgive(want, got):

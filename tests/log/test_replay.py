@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from harness import files, quotas, simple_quotas, superblock
+from harness import devices, files, quotas, simple_quotas, superblock
 from harness.shell import run
 
 from . import states
@@ -454,6 +454,30 @@ def test_forms(replayed, mkfs):
             write(f"{mnt}/d/m{i}", 3000)
         states.fsync(f"{mnt}/d")
     replayed(work, prepare, mkfs=mkfs)
+
+
+@pytest.mark.parametrize("profile", ["raid1", "raid5"])
+def test_several_devices(subject, scratch, profile):
+    base = devices.make(scratch, [512] * 3, "-d", profile, "-m", "raid1")
+    with devices.KernelDevices(base, states.OPTIONS, allow_complaints=True) as mnt:
+        states.make_chunks(mnt)
+        for attempt in range(3):        # a chunk that is made makes the first fsync a commit
+            write(f"{mnt}/f", 300_000, attempt)
+            states.commit(mnt)
+            write(f"{mnt}/f", 100_000, 3, sync=True)
+            write(f"{mnt}/new{attempt}", 200_000, 5, sync=True)
+            if states.has_log(base[0]):
+                break
+        image = devices.copy(base)
+    assert states.has_log(image[0])
+    twins, since = devices.copy(image, ".kernel"), time.time_ns()
+    with devices.KernelDevices(twins, allow_complaints=True) as mnt:
+        want = states.look(mnt, since)
+    m = subject.mount(image[0], devices.options(image))
+    got = states.look(m.path, since)
+    m.umount()
+    states.treeview.assert_same(want, states.forgive(want, got), ("kernel", "btrfuse"))
+    devices.check(image)
 
 
 def prepare_quotas(mnt, enable):
