@@ -215,31 +215,56 @@ def files_buffer(size, rng):
     return buffer
 
 
-def run_states(scratch, seed, count, judge):
-    """Calls judge(image) for @count states with a log; how many states were looked at in all."""
+class States:
+    """Works on the mount of an image and has its states judged, as long as they have a log."""
+
+    def __init__(self, base, work, judge):
+        self.base, self.work, self.judge = base, work, judge
+        self.found = self.looked = 0
+
+    def run(self, count):
+        while self.found < count and self.looked < 20 * count:
+            self.looked += 1
+            for _ in range(self.work.rng.randint(1, 6)):
+                for _ in range(self.work.rng.randint(0, 8)):
+                    self.work.step(self.work.ops)
+                self.work.step(self.work.syncs)
+            state = images.copy(self.base, f"{self.base}.state{self.found}")
+            if states.has_log(state):
+                self.found += 1
+                self.judge(state)
+            elif self.work.rng.random() < 0.5:
+                states.commit(self.work.mnt)
+            os.unlink(state)
+
+
+def run_states(scratch, seed, count, judge, writer=None):
+    """Calls judge(image) for @count states with a log; how many states were looked at in all. The log is the kernel's, or
+    that of the subject @writer."""
     mkfs, options = FORMS[seed % len(FORMS)]
     base = images.make(os.path.join(scratch, f"base{seed}"), 512, *mkfs)
-    found = looked = 0
     with KernelMount(base, ",".join(o for o in (states.OPTIONS, options) if o)) as mnt:
         work = Work(mnt, seed)
+        it = States(base, work, judge)
         try:
             states.make_chunks(mnt)
             work.prepare()
             states.commit(mnt)
-            while found < count and looked < 20 * count:
-                looked += 1
-                for _ in range(work.rng.randint(1, 6)):
-                    for _ in range(work.rng.randint(0, 8)):
-                        work.step(work.ops)
-                    work.step(work.syncs)
-                state = images.copy(base, os.path.join(scratch, f"state{seed}.{found}"))
-                if states.has_log(state):
-                    found += 1
-                    judge(state)
-                elif work.rng.random() < 0.5:
-                    states.commit(mnt)
-                os.unlink(state)
+            if not writer:
+                it.run(count)
         finally:
             work.close()
+    if writer:
+        run_on(writer, it, count)
     os.unlink(base)
-    return found, looked
+    return it.found, it.looked
+
+
+def run_on(writer, it, count):
+    m = writer.mount(it.base, "commit=300")
+    it.work.mnt = m.path
+    try:
+        it.run(count)
+    finally:
+        it.work.close()
+    m.umount()

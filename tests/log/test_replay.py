@@ -16,10 +16,10 @@ pytestmark = pytest.mark.fuse_only
 @pytest.fixture
 def replayed(subject, scratch):
     """replayed(work, prepare): makes the state, insists on a log, has it judged; the tree as the kernel shows it."""
-    def run(work, prepare=lambda mnt: None, mkfs=(), options=""):
+    def run(work, prepare=lambda mnt: None, mkfs=(), options="", ours=""):
         image = states.make(os.path.join(scratch, "img"), prepare, work, mkfs, options)
         assert states.has_log(image), "the kernel left no log: the test is wrong"
-        return states.judge(subject, image)
+        return states.judge(subject, image, ours)
     return run
 
 
@@ -398,6 +398,27 @@ def test_several_subvolumes(replayed):
     replayed(work, prepare)
 
 
+def test_mounted_subvolume_in_a_renamed_directory(subject, scratch):
+    """subvol= means the names as they are after the replay."""
+    def prepare(mnt):
+        os.makedirs(f"{mnt}/a/b")
+        os.mkdir(f"{mnt}/c")
+        run("btrfs", "subvolume", "create", f"{mnt}/a/b/s")
+
+    def work(mnt):
+        write(f"{mnt}/a/x", 100, sync=True)
+        states.fsync(f"{mnt}/a")
+        states.fsync(f"{mnt}/c")
+        os.rename(f"{mnt}/a/b", f"{mnt}/c/moved")
+        write(f"{mnt}/a/x", 200, sync=True)
+        write(f"{mnt}/c/moved/s/in it", 300, sync=True)
+    image = states.make(os.path.join(scratch, "img"), prepare, work)
+    assert states.has_log(image)
+    m = subject.mount(image, "subvol=c/moved/s")
+    assert os.listdir(m.path) == ["in it"]
+    m.umount()
+
+
 # ---- without a name ----
 
 def test_unlinked_while_open(replayed):
@@ -478,6 +499,17 @@ def test_several_devices(subject, scratch, profile):
     m.umount()
     states.treeview.assert_same(want, states.forgive(want, got), ("kernel", "btrfuse"))
     devices.check(image)
+
+
+def test_free_space_tree_is_built(replayed):
+    """The mount that replays builds the tree, too."""
+    def prepare(mnt):
+        write(f"{mnt}/f", 500_000)
+
+    def work(mnt):
+        write(f"{mnt}/f", 300_000, 3, sync=True)
+        write(f"{mnt}/f", 30_000, 5, sync=True)
+    replayed(work, prepare, mkfs=("-R", "^free-space-tree"), ours="space_cache=v2")
 
 
 def prepare_quotas(mnt, enable):
