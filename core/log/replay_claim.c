@@ -84,7 +84,9 @@ static int walk_node(struct replay *rp, const struct node_expect *want, bool ext
 	for (u32 i = 0; r == 0 && i < node_nritems(eb->data); i++) {
 		struct node_expect child = {.logical = node_blockptr(eb->data, i),
 					    .generation = node_ptr_generation(eb->data, i),
-					    .level = (u8)(eb->level - 1)};
+					    .level = (u8)(eb->level - 1),
+					    .has_first_key = true,
+					    .first_key = node_key(eb->data, i)};
 
 		r = walk_node(rp, &child, extents);
 	}
