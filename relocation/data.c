@@ -194,6 +194,8 @@ static int apply(struct graph *g, struct trans *trans, struct extent_batch *batc
 {
 	int r = 0;
 
+	/* before anybody can see a new place and write to it */
+	atomic_store(&trans->fs->moved_transid, trans->transid);
 	for (size_t i = 0; r == 0 && i < batch->count; i++)
 		r = carry_csums(trans, &batch->v[i]);
 	if (r == 0)
@@ -241,8 +243,9 @@ static size_t nodes_needed(const struct graph *g, const struct extent_batch *bat
 }
 
 /* 1: more nodes are needed than were reserved, *nodes says how many; nothing was changed. */
-static int try_switch(struct extent_batch *batch, size_t *nodes)
+static int try_switch(struct extent_batch *batch, size_t *nodes, struct pace *pace)
 {
+	struct pace_section section = pace_enter(batch->fs);
 	_cleanup_graph_ struct graph g = {};
 	struct trans trans;
 	bool fits;
@@ -258,6 +261,7 @@ static int try_switch(struct extent_batch *batch, size_t *nodes)
 		r = apply(&g, &trans, batch);
 	SP("rl.commit", .transid = trans.transid);
 	end = trans_exclusive_end(&trans, r == 0 && fits);
+	pace_leave(&section, trans.held_ns, &pace->refs, PACE_REFS_MAX);
 	if (r < 0 || end < 0)
 		return r < 0 ? r : end;
 	*nodes = nodes_needed(&g, batch) + SPARE_NODES;
@@ -275,12 +279,9 @@ static int switch_batch(struct extent_batch *batch, struct pace *pace)
 	if (r < 0)
 		return r;
 	SP("rl.switch_pre");
-	do {
-		struct pace_section section = pace_enter(batch->fs);
-
-		r = try_switch(batch, &nodes);
-		pace_leave(&section, &pace->refs, PACE_REFS_MAX);
-	} while (r == 1);
+	do
+		r = try_switch(batch, &nodes, pace);
+	while (r == 1);
 	SP("rl.committed");
 	return r;
 }

@@ -121,8 +121,9 @@ static int apply(struct node_batch *b, struct graph *g, struct trans *trans)
 }
 
 /* 1: more nodes are needed than were reserved, *nodes says how many; nothing was changed. */
-static int try_move(struct node_batch *b, size_t *nodes)
+static int try_move(struct node_batch *b, size_t *nodes, struct pace *pace)
 {
+	struct pace_section section = pace_enter(b->fs);
 	_cleanup_graph_ struct graph g = {};
 	struct trans trans;
 	size_t need;
@@ -142,6 +143,7 @@ static int try_move(struct node_batch *b, size_t *nodes)
 	drop_globals(b);
 	SP("rl.commit", .transid = trans.transid);
 	end = trans_exclusive_end(&trans, r == 0 && fits);
+	pace_leave(&section, trans.held_ns, &pace->nodes, PACE_NODES_MAX);
 	if (r < 0 || end < 0)
 		return r < 0 ? r : end;
 	*nodes = need + SPARE_NODES;
@@ -166,12 +168,9 @@ static int move_batch(struct node_batch *b, struct pace *pace)
 
 	warm_cache(b);
 	SP("rl.switch_pre");
-	do {
-		struct pace_section section = pace_enter(b->fs);
-
-		r = try_move(b, &nodes);
-		pace_leave(&section, &pace->nodes, PACE_NODES_MAX);
-	} while (r == 1);
+	do
+		r = try_move(b, &nodes, pace);
+	while (r == 1);
 	SP("rl.committed");
 	return r;
 }

@@ -2,8 +2,6 @@
 /* pace.c - see pace.h. */
 #include "relocation/pace.h"
 
-#include <time.h>
-
 #include "core/trans/transaction.h"
 
 #define MS 1000000ull
@@ -16,27 +14,18 @@ void pace_init(struct pace *pace)
 	*pace = (struct pace){ PACE_REFS_MAX, PACE_NODES_MAX };
 }
 
-static u64 now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (u64)t.tv_sec * 1000 * MS + (u64)t.tv_nsec;
-}
-
 struct pace_section pace_enter(struct fs *fs)
 {
-	return (struct pace_section){ fs, now_ns(), trans_join_waits(fs) };
+	return (struct pace_section){ fs, trans_join_waits(fs) };
 }
 
-void pace_leave(const struct pace_section *section, u32 *limit, u32 max)
+void pace_leave(const struct pace_section *section, u64 held_ns, u32 *limit, u32 max)
 {
-	u64 took = now_ns() - section->began_ns;
 	bool waited = trans_join_waits(section->fs) != section->waits;
 
-	if (waited && took > LONG_NS)
+	if (waited && held_ns > LONG_NS)
 		*limit = MAX(*limit / 2, LEAST);
-	else if (!waited || took < SHORT_NS)
+	else if (!waited || held_ns < SHORT_NS)
 		*limit = MIN(*limit + *limit / 2, max);
 }
 

@@ -23,11 +23,11 @@ void pace_init(struct pace *pace);
 /* Around a section. */
 struct pace_section {
 	struct fs *fs;
-	u64 began_ns, waits;
+	u64 waits;
 };
 struct pace_section pace_enter(struct fs *fs);
-/* @limit: the member that sized the batch; @max its bound. */
-void pace_leave(const struct pace_section *section, u32 *limit, u32 max);
+/* @held_ns: how long it kept joins out. @limit: the member that sized the batch; @max its bound. */
+void pace_leave(const struct pace_section *section, u64 held_ns, u32 *limit, u32 max);
 
 /* For lack of space. False: it is as small as it gets. */
 bool pace_shrink(u32 *limit, size_t batch);

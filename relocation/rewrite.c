@@ -121,7 +121,7 @@ static int make_copy(struct graph *g, struct trans *trans, struct graph_node *no
 	copy = eb_new(g->fs, logical, generation, node->old->owner, node->level);
 	if (!copy)
 		return -ENOMEM;
-	memcpy(copy->data, node->old->data, g->fs->nodesize);
+	eb_copy_content(copy, node->old);
 	node_set_bytenr(copy->data, logical);
 	node_set_generation(copy->data, generation);
 	edit(g, copy);

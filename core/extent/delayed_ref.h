@@ -108,6 +108,9 @@ _must_check_ int dref_set_flags(struct trans *trans, u64 logical, u8 level, u64 
  */
 _must_check_ int delayed_refs_run(struct trans *trans);
 
+/* The same until @deadline_ns (CLOCK_MONOTONIC) at the latest; what is left stays queued. */
+_must_check_ int delayed_refs_run_some(struct trans *trans, u64 deadline_ns);
+
 /* Number of extents with something queued. */
 u64 delayed_refs_count(struct fs *fs);
 

@@ -12,6 +12,8 @@
  * device reads (nobody who holds a tree lock can be waiting for the mutex now). Space and
  * checksums are told after the mutex.
  */
+#include <time.h>
+
 #include "core/extent/csum_tree.h"
 #include "core/extent/delayed_queue.h"
 #include "core/extent/extent_find.h"
@@ -312,4 +314,23 @@ int delayed_refs_run(struct trans *trans)
 	}
 	log_fault("delayed refs did not settle in %d rounds", ROUNDS_MAX);
 	return -EUCLEAN;
+}
+
+static bool passed(u64 deadline_ns)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (u64)t.tv_sec * 1000000000ull + (u64)t.tv_nsec >= deadline_ns;
+}
+
+int delayed_refs_run_some(struct trans *trans, u64 deadline_ns)
+{
+	_cleanup_free_ u64 *list = NULL;
+	s64 nr = dref_collect(trans->fs->drefs, &list);
+	int r = nr < 0 ? (int)nr : 0;
+
+	for (s64 i = 0; r == 0 && i < nr && (i % 16 || !passed(deadline_ns)); i++)
+		r = run_one(trans, list[i]);
+	return r;
 }

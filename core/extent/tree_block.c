@@ -91,7 +91,7 @@ static int block_new(struct trans *trans, struct root *root, u8 level, const str
 	if (!eb)
 		return -ENOMEM;
 	if (from)
-		memcpy(eb->data, from->data, fs->nodesize);
+		eb_copy_content(eb, from);
 	header_init(trans, eb);
 	r = dref_add_new(trans, logical, fs->nodesize, level, BTRFS_EXTENT_FLAG_TREE_BLOCK, &ref,
 			 first_key);
@@ -137,10 +137,12 @@ static int drop_own_ref(struct trans *trans, struct root *root, struct extent_bu
 	return dref_drop_node(trans, eb->logical, eb->level, node_owner(eb->data), &ref, 1);
 }
 
-/* Nobody follows a pointer to it any more and it need not be written. */
+/* Nobody follows a pointer to it any more. It need not be written, unless it is frozen: then the transaction
+ * before, which is not durable yet, has a pointer to it. */
 static void forget(struct trans *trans, struct extent_buffer *eb)
 {
-	eb_clear(eb, EB_DIRTY);
+	if (!eb_test(eb, EB_WRITTEN))
+		eb_clear(eb, EB_DIRTY);
 	node_cache_drop(trans->fs, eb->logical);
 }
 

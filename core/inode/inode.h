@@ -149,8 +149,8 @@ u64 inode_size(struct inode *inode);
 /* Writes the item now; joined with one item for it. On error the transaction was aborted. */
 _must_check_ int inode_update(struct trans *trans, struct inode *inode);
 
-/* Settle: writes every item that was dirty when called. Called by commit, exclusive handle. */
-_must_check_ int inodes_write_dirty(struct trans *trans);
+/* Settle: writes every item that was dirty when called, at most @most. Exclusive handle. */
+_must_check_ int inodes_write_dirty(struct trans *trans, u64 most);
 
 /* Number of inodes in memory / with a dirty item (tests, throttling). */
 u64 inode_table_count(struct fs *fs);

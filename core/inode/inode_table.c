@@ -371,11 +371,11 @@ static bool still_dirty(struct inode *inode)
 	return inode->item_dirty;
 }
 
-int inodes_write_dirty(struct trans *trans)
+int inodes_write_dirty(struct trans *trans, u64 most)
 {
 	struct inode_table *t = trans->fs->inodes;
 	struct inode *inode;
-	u64 left = inode_table_dirty_count(trans->fs);
+	u64 left = MIN(most, inode_table_dirty_count(trans->fs));
 	int r = 0;
 
 	for (; r == 0 && left && (inode = pop_dirty(t)); left--) {

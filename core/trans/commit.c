@@ -1,289 +1,282 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* commit.c - how a transaction becomes durable.
+/* commit.c - how a transaction becomes durable, and the thread that sees to it from time to time.
  *
- * Steps, in this order and each finished before the next: settle (write everything that hangs on
- * something else into the trees, until nothing changes), freeze (no node changes from here on),
- * write the nodes, flush, write the primary superblock, flush, write the other copies. The first
- * flush also covers file data that was written before its pointer was inserted.
+ * Commits are pipelined: joins are kept out while the running transaction settles and is frozen; then the
+ * next one runs while the frozen one is written. One is written at a time, and the next is not frozen before
+ * that is durable.
  *
- * A failure before the primary superblock is durable leaves the previous transaction in force: the
- * file system is aborted and nothing of this one is ever referenced.
+ * A failure before the primary superblock is durable leaves the previous transaction in force: the file
+ * system is aborted, nothing of this one or of a later one is ever referenced, and everybody who waits
+ * for one of them gets the error. The other way round an operation that aborts the next transaction does
+ * not keep the frozen one from becoming durable: that has nothing of it.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/uio.h>
 
-#include "core/device_stats.h"
-#include "core/extent/delayed_ref.h"
+#include "core/file/file.h"
 #include "core/fs.h"
-#include "core/inode/inode.h"
 #include "core/quota/qgroup.h"
-#include "core/space/block_group.h"
 #include "core/space/space.h"
-#include "core/subvol/root_item.h"
-#include "core/super.h"
-#include "core/trans/epoch.h"
 #include "core/trans/trans_mgr.h"
-#include "core/tree/item.h"
 #include "core/tree/node_cache.h"
-#include "core/tree/root.h"
 #include "disk/base/log.h"
 #include "disk/base/sync_point.h"
 #include "disk/volume/volume.h"
 
-#define SETTLE_ROUNDS_MAX 1000
-#define WRITE_BATCH 64
-
-static bool is_super_root(const struct fs *fs, const struct root *root)
-{
-	return root == fs->tree_root || root == fs->chunk_root;
-}
-
-/* Root items of all roots that changed; the root tree's own place is in the superblock. Nobody
- * else is about: the list changes only through what this very thread does. */
-static int write_root_items(struct trans *trans, size_t *seen)
-{
-	struct transaction *tx = trans->tx;
-	int r = 0;
-
-	while (r == 0 && *seen < tx->root_count) {
-		struct root *root = tx->roots[(*seen)++];
-
-		if (!is_super_root(trans->fs, root))
-			r = root_item_write(trans, root);
-	}
-	return r;
-}
-
-/* A root whose node moved again after its item was written is written again. */
-static int rewrite_moved_roots(struct trans *trans, bool *moved)
-{
-	struct transaction *tx = trans->tx;
-
-	for (size_t i = 0; i < tx->root_count; i++) {
-		struct root *root = tx->roots[i];
-		int r;
-
-		if (is_super_root(trans->fs, root) || root_item_current(root))
-			continue;
-		*moved = true;
-		r = root_item_write(trans, root);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-/* One round of settling: 1 if it changed something, so that another is due. */
-static int settle_round(struct trans *trans, size_t *roots_seen)
-{
-	size_t before = *roots_seen;
-	bool moved = false;
-	int groups, r;
-
-	r = delayed_refs_run(trans);
-	if (r == 0)
-		r = space_commit_pending_chunks(trans);
-	if (r == 0)
-		r = write_root_items(trans, roots_seen);
-	if (r == 0)
-		r = rewrite_moved_roots(trans, &moved);
-	if (r < 0)
-		return r;
-	groups = space_write_dirty_groups(trans);
-	if (groups < 0)
-		return groups;
-	if (!GUARD(settle_again))
-		return 0;
-	return groups || moved || *roots_seen != before || delayed_refs_count(trans->fs);
-}
-
-/* The superblock's generation is that of the root tree's top node: whoever mounts compares them. So
- * a commit in which no root item changed renews that node all the same. */
-static int renew_root_tree(struct trans *trans)
-{
-	struct root *root = trans->fs->tree_root;
-	struct key first = KEY_MIN;
-	int r;
-
-	if (root->node->generation == trans->transid)
-		return 0;
-	r = tree_cow_node(trans, root, &first, root->node->level, 0);
-	return r > 0 ? -EUCLEAN : r;
-}
-
-static int settle(struct trans *trans)
-{
-	size_t roots_seen = 0;
-	int r;
-
-	SP("tx.delrefs", .transid = trans->transid);
-	r = inodes_write_dirty(trans);
-	if (r == 0)
-		r = device_stats_write(trans);
-	if (r == 0)
-		r = renew_root_tree(trans);
-	if (r == 0)
-		r = quota_settle(trans);
-	for (int round = 0; r == 0; round++) {
-		r = settle_round(trans, &roots_seen);
-		if (r == 0)
-			return 0;
-		if (r > 0)
-			r = round < SETTLE_ROUNDS_MAX ? 0 : -EUCLEAN;
-	}
-	return r;
-}
-
-static int by_logical(const void *a, const void *b)
-{
-	const struct extent_buffer *const *x = a, *const *y = b;
-
-	return ((*x)->logical > (*y)->logical) - ((*x)->logical < (*y)->logical);
-}
-
-/* Sorts the nodes by address, drops those that were freed again, and forbids changes in place.
- * The checker that looks at what is read looks at what is about to be written, too. */
-static int freeze(struct fs *fs, struct transaction *tx)
-{
-	size_t kept = 0;
-	int r = 0;
-
-	for (size_t i = 0; i < tx->node_count; i++) {
-		struct extent_buffer *eb = tx->nodes[i];
-
-		if (eb_test(eb, EB_DIRTY))
-			tx->nodes[kept++] = eb;
-		else
-			eb_put(eb);
-	}
-	tx->node_count = kept;
-	qsort(tx->nodes, kept, sizeof(*tx->nodes), by_logical);
-	for (size_t i = 0; r == 0 && i < kept; i++) {
-		eb_set(tx->nodes[i], EB_WRITTEN);
-		r = volume_seal_node(fs->vol, tx->nodes[i]->data);
-	}
-	return r;
-}
-
-/* Writes tx->nodes[first...] as far as they are contiguous; returns how many, or an error. */
-static int write_run(struct fs *fs, struct transaction *tx, size_t first)
-{
-	struct iovec iov[WRITE_BATCH];
-	u64 start = tx->nodes[first]->logical;
-	int n = 0, r;
-
-	while (n < WRITE_BATCH && first + n < tx->node_count &&
-	       tx->nodes[first + n]->logical == start + (u64)n * fs->nodesize) {
-		iov[n].iov_base = tx->nodes[first + n]->data;
-		iov[n++].iov_len = fs->nodesize;
-	}
-	r = volume_write(fs->vol, start, iov, n);
-	return r < 0 ? r : n;
-}
-
-static int write_nodes(struct fs *fs, struct transaction *tx)
-{
-	for (size_t i = 0; i < tx->node_count;) {
-		int n = write_run(fs, tx, i);
-
-		if (n < 0)
-			return n;
-		i += (size_t)n;
-	}
-	return 0;
-}
-
-static int write_supers(struct fs *fs)
-{
-	int r;
-
-	SP("tx.super_pre");
-	r = SP_FAIL("tx.super");
-	if (r == 0)
-		r = volume_write_super(fs->vol, &fs->super, SUPER_PRIMARY);
-	if (r == 0)
-		r = volume_flush(fs->vol);
-	if (r < 0)
-		return r;
-	SP("tx.super_post");
-	/* a copy that cannot be written is counted, not fatal: the primary is what counts */
-	return volume_write_super(fs->vol, &fs->super, SUPER_COPIES);
-}
-
-/* The next transaction runs from here on; joins stay blocked until our caller lets them in. */
-static void publish(struct fs *fs, u64 transid)
-{
-	struct trans_mgr *m = fs->trans;
-	u64 epoch = epoch_advance(fs);
-
-	transaction_forget(fs, &m->running);
-	MUTEX_SCOPE(&m->lock);
-	TRACE("commit.durable", .transid = transid);
-	m->durable = transid;
-	m->running.transid = transid + 1;
-	m->settling = false;
-	if (m->unpin_count == UNPIN_MAX) { /* merge: the later epoch covers both */
-		m->unpins[UNPIN_MAX - 1] = (struct unpin_wait){ transid, epoch };
-	} else {
-		m->unpins[m->unpin_count++] = (struct unpin_wait){ transid, epoch };
-	}
-	cond_broadcast(&m->tick);
-}
-
-static int write_all(struct fs *fs, struct trans *trans, const char **step)
-{
-	int r;
-
-	*step = "settling the transaction";
-	r = settle(trans);
-	if (r < 0)
-		return r;
-	*step = "checking nodes before writing them";
-	r = freeze(fs, trans->tx);
-	if (r < 0)
-		return r;
-	super_prepare(fs, trans->transid);
-	quota_trees_settled(fs);
-	*step = "writing nodes";
-	r = write_nodes(fs, trans->tx);
-	/* guard copy_flush: without it the superblock may overtake data and nodes */
-	if (r == 0 && GUARD(copy_flush))
-		r = volume_flush(fs->vol);
-	if (r < 0)
-		return r;
-	SP("tx.flushed", .transid = trans->transid);
-	*step = "writing the superblock";
-	return write_supers(fs);
-}
+#define DEFAULT_COMMIT_S 30u
+#define UNPIN_POLL_MS 10
+#define MS 1000000ull
 
 /* From here on a change in memory (an inode item, content in place) is the next commit's. */
 static void begin_settling(struct trans_mgr *m)
 {
 	MUTEX_SCOPE(&m->lock);
 	m->settling = true;
-	m->running.dirty = false;
+	m->late = false;
 }
 
-int commit_run(struct fs *fs)
+/* The next transaction runs from here on; joins stay blocked until our caller lets them in. */
+static void run_next(struct trans_mgr *m)
 {
-	struct trans_mgr *m = fs->trans;
-	struct trans trans = {
-		.fs = fs, .tx = &m->running, .transid = m->running.transid, .exclusive = true,
-	};
-	const char *step = "";
+	struct transaction *frozen = m->running, *next;
+
+	MUTEX_SCOPE(&m->lock);
+	next = frozen == &m->slots[0] ? &m->slots[1] : &m->slots[0];
+	next->transid = frozen->transid + 1;
+	next->dirty = m->late;
+	m->settling = false;
+	m->writing = frozen;
+	m->running = next;
+}
+
+static int settle_and_freeze(struct fs *fs, struct trans *trans)
+{
 	int r = atomic_load(&fs->error);
 
-	begin_settling(m);
+	begin_settling(fs->trans);
 	if (r == 0)
-		r = write_all(fs, &trans, &step);
+		r = settle(trans);
+	if (r == 0)
+		r = atomic_load(&fs->error);
 	if (r < 0) {
-		fs_abort(fs, r, step);
+		fs_abort(fs, r, "settling the transaction");
 		space_commit_failed(fs);
 		return r;
 	}
-	publish(fs, trans.transid);
+	transaction_freeze(fs, trans->tx);
+	run_next(fs->trans);
+	return 0;
+}
+
+static int freeze_running(struct fs *fs)
+{
+	struct trans trans = {};
+	u64 held_ns;
+	int r = settle_ahead(fs);
+
+	if (r == 0)
+		r = joins_block(fs, &trans);
+	if (r < 0)
+		return r;
+	r = settle_and_freeze(fs, &trans);
+	held_ns = joins_unblock(fs);
+	MUTEX_SCOPE(&fs->trans->lock);
+	fs->trans->freeze_ns = held_ns;
+	return r;
+}
+
+static void publish(struct fs *fs, struct transaction *tx)
+{
+	struct trans_mgr *m = fs->trans;
+
+	transaction_forget_nodes(tx);
+	unpin_later(fs, tx->transid);
+	MUTEX_SCOPE(&m->lock);
+	TRACE("commit.durable", .transid = tx->transid);
+	m->durable = tx->transid;
+	m->writing = NULL;
+}
+
+/* `committing` is ours. */
+static int commit_running(struct fs *fs)
+{
+	struct trans_mgr *m = fs->trans;
+	const char *step = "";
+	int r = freeze_running(fs);
+
+	if (r < 0)
+		return r;
+	r = transaction_write(fs, m->writing, &step);
+	if (r < 0) {
+		fs_abort(fs, r, step);
+		return r;
+	}
+	publish(fs, m->writing);
 	node_cache_shrink(fs);
 	return 0;
+}
+
+/* Lock held, but not over the commit. */
+static int commit_as_the_one(struct fs *fs)
+{
+	struct trans_mgr *m = fs->trans;
+	int r;
+
+	m->committing = true;
+	mutex_unlock(&m->lock);
+	r = commit_running(fs);
+	mutex_lock(&m->lock);
+	m->committing = false;
+	cond_broadcast(&m->changed);
+	return r;
+}
+
+int commit_until(struct fs *fs, u64 target)
+{
+	struct trans_mgr *m = fs->trans;
+	int r = 0;
+
+	MUTEX_SCOPE(&m->lock);
+	while (m->durable < target && r == 0) {
+		if (m->committing) /* ends in any case, and what is frozen may still succeed */
+			cond_wait(&m->changed, &m->lock);
+		else if (atomic_load(&fs->error))
+			r = atomic_load(&fs->error);
+		else
+			r = commit_as_the_one(fs);
+	}
+	if (m->durable >= target)
+		return 0;
+	return atomic_load(&fs->error) ? atomic_load(&fs->error) : r;
+}
+
+/* What has to be durable for whoever asks now. Lock held. */
+static u64 target_now(const struct trans_mgr *m)
+{
+	if (m->settling) /* what came too late for this one needs the next */
+		return m->running->transid + m->late;
+	if (m->running->dirty || m->blocked)
+		return m->running->transid;
+	return m->running->transid - 1;
+}
+
+int commit_changes(struct fs *fs, bool *ret_flushed)
+{
+	struct trans_mgr *m = fs->trans;
+	u64 target;
+
+	mutex_lock(&m->lock);
+	target = target_now(m);
+	*ret_flushed = target >= m->running->transid;
+	mutex_unlock(&m->lock);
+	if (atomic_load(&fs->error))
+		return atomic_load(&fs->error);
+	return commit_until(fs, target);
+}
+
+int trans_commit(struct fs *fs)
+{
+	bool flushed;
+	int r;
+
+	if (fs->readonly)
+		return 0;
+	r = commit_changes(fs, &flushed);
+	/* content that was written in place may be all there is */
+	return r < 0 || flushed ? r : volume_flush(fs->vol);
+}
+
+int fs_sync(struct fs *fs)
+{
+	int r;
+
+	if (fs->readonly)
+		return 0;
+	r = file_flush_all(fs);
+	return r < 0 ? r : trans_commit(fs);
+}
+
+/* ---- the thread ---- */
+
+enum work { WORK_STOP, WORK_WAIT, WORK_HURRY, WORK_DUE };
+
+/* Sleeps until @due_ns, or until a commit is wanted (@busy: at once) or something pinned may be handed out. */
+static enum work commit_thread_wait(struct trans_mgr *m, u64 due_ns, bool busy)
+{
+	u64 now = trans_now_ns();
+
+	MUTEX_SCOPE(&m->lock);
+	m->hurry |= busy;
+	if (!m->stopping && !m->hurry && now < due_ns)
+		cond_timedwait_ms(&m->tick, &m->lock,
+				  m->unpin_count ? UNPIN_POLL_MS :
+						   MIN((due_ns - now) / MS + 1, (u64)60000));
+	if (m->stopping)
+		return WORK_STOP;
+	if (trans_now_ns() >= due_ns) {
+		m->hurry = false;
+		return WORK_DUE;
+	}
+	return TAKE(m->hurry) ? WORK_HURRY : WORK_WAIT;
+}
+
+static void commit_in_time(struct fs *fs, enum work work)
+{
+	bool flushed;
+	int r = 0;
+
+	if (fs_error(fs))
+		return;
+	if (work == WORK_DUE)
+		r = file_flush_all(fs);
+	if (r == 0)
+		r = commit_changes(fs, &flushed);
+	if (r < 0)
+		log_fault("the periodic commit failed");
+}
+
+static void *commit_thread(void *arg)
+{
+	struct fs *fs = arg;
+	u64 period_ns = 1000 * MS * (fs->opt.commit_s ? fs->opt.commit_s : DEFAULT_COMMIT_S);
+	u64 due_ns = trans_now_ns() + period_ns;
+	enum work work;
+
+	while ((work = commit_thread_wait(fs->trans, due_ns, quota_rescan_runs(fs))) != WORK_STOP) {
+		unpin_passed(fs);
+		if (work == WORK_WAIT)
+			continue;
+		commit_in_time(fs, work);
+		if (trans_now_ns() >= due_ns)
+			due_ns = trans_now_ns() + period_ns;
+	}
+	return NULL;
+}
+
+int trans_mgr_start(struct fs *fs)
+{
+	struct trans_mgr *m = fs->trans;
+	int r;
+
+	MUTEX_SCOPE(&m->lock);
+	r = -pthread_create(&m->thread, NULL, commit_thread, fs);
+	m->thread_runs = r == 0;
+	return r;
+}
+
+void trans_mgr_stop(struct fs *fs)
+{
+	struct trans_mgr *m = fs->trans;
+	bool runs;
+
+	if (!m)
+		return;
+	mutex_lock(&m->lock);
+	runs = TAKE(m->thread_runs);
+	m->stopping = true;
+	cond_broadcast(&m->tick);
+	cond_broadcast(&m->changed);
+	mutex_unlock(&m->lock);
+	if (runs)
+		pthread_join(m->thread, NULL);
 }

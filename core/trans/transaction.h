@@ -2,9 +2,11 @@
 /* transaction.h - joining, ending, committing and aborting transactions.
  *
  * One transaction runs at a time. An operation reserves, joins, changes trees, ends; a commit
- * blocks joins, waits for the joined, settles, freezes, writes, and lets joins in again when the
- * superblock is durable. An exclusive section blocks joins in the same way for work that must see
- * the trees at rest (the switch of a relocation).
+ * blocks joins, waits for the joined, settles, freezes, lets joins in to the next transaction, and
+ * writes. So the transaction before the running one may not be durable yet: who needs something to be
+ * durable asks trans_commit() or compares with trans_durable_id(), never with the running number. An
+ * exclusive section blocks joins in the same way for work that must see the trees at rest (the switch of a
+ * relocation).
  *
  * Lock rank: a join stands below inode and range locks and above tree locks: a thread may hold the
  * former when it joins, never the latter. A joined thread neither reserves nor joins again.
@@ -29,9 +31,10 @@ struct trans {
 	struct meta_rsv rsv;
 	bool exclusive; /* joins are blocked on our behalf */
 	bool neutral;   /* what is changed moves extents, and all their holders with them */
+	u64 held_ns;    /* after an exclusive section: how long it, or the commit that ended it, blocked joins */
 };
 
-/* Reserves metadata space for @items changed items and joins. Waits for a running commit; may
+/* Reserves metadata space for @items changed items and joins. Waits while a commit settles; may
  * commit or allocate a chunk itself. -ENOSPC, -EROFS, or the error that aborted the file system. */
 _must_check_ int trans_join(struct fs *fs, unsigned items, struct trans *ret);
 
@@ -53,7 +56,8 @@ void fs_abort(struct fs *fs, int err, const char *what);
 /* 0, or the negative errno that every change gets now (-EROFS for a read-only mount). */
 int fs_error(struct fs *fs);
 
-/* All that was changed before the call is durable afterwards. No lock below RANK_JOIN held. */
+/* All that was changed before the call is durable afterwards, what was written in place included. No lock
+ * below RANK_JOIN held. */
 _must_check_ int trans_commit(struct fs *fs);
 
 /* Writes back dirty file data first: sync(2). */
@@ -69,7 +73,7 @@ _must_check_ int trans_exclusive_begin(struct fs *fs, unsigned items, struct tra
 /* The same for work that must not fail for want of space: may use the global reserve. */
 _must_check_ int trans_exclusive_begin_release(struct fs *fs, unsigned items, struct trans *ret);
 
-/* Ends the section; with @commit the transaction is durable on return, joins blocked till then. */
+/* Ends the section and lets joins in; with @commit the transaction is durable on return. */
 _must_check_ int trans_exclusive_end(struct trans *trans, bool commit);
 
 /* The running transaction has something to commit although nobody joined (a dirty inode item). */

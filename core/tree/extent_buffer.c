@@ -9,6 +9,7 @@
 
 #include "core/fs.h"
 #include "disk/base/buffer.h"
+#include "disk/format/ondisk.h"
 
 struct extent_buffer *eb_new(struct fs *fs, u64 logical, u64 generation, u64 owner, u8 level)
 {
@@ -27,6 +28,12 @@ struct extent_buffer *eb_new(struct fs *fs, u64 logical, u64 generation, u64 own
 	eb->level = level;
 	atomic_init(&eb->refs, 1);
 	return TAKE(eb);
+}
+
+void eb_copy_content(struct extent_buffer *to, const struct extent_buffer *from)
+{
+	memcpy(to->data + BTRFS_CSUM_SIZE, from->data + BTRFS_CSUM_SIZE,
+	       from->fs->nodesize - BTRFS_CSUM_SIZE);
 }
 
 struct extent_buffer *eb_get(struct extent_buffer *eb)

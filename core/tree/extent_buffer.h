@@ -18,8 +18,8 @@
 struct fs;
 
 enum eb_flag {
-	EB_DIRTY = 1,   /* on a transaction's dirty list, never evicted */
-	EB_WRITTEN = 2, /* submitted for writing: frozen for ever, changes go to a copy */
+	EB_DIRTY = 1,   /* on a transaction's dirty list and not durable, never evicted */
+	EB_WRITTEN = 2, /* its transaction is frozen: so is the node, for ever, changes go to a copy */
 	EB_TOUCHED = 4, /* used since the eviction clock came by */
 };
 
@@ -48,6 +48,9 @@ TAILQ_HEAD(extent_buffer_list, extent_buffer);
 
 /* A zeroed node outside any cache with one reference, NULL when memory is short. */
 struct extent_buffer *eb_new(struct fs *fs, u64 logical, u64 generation, u64 owner, u8 level);
+
+/* Everything but the checksum, which may just be filled in if @from is frozen. */
+void eb_copy_content(struct extent_buffer *to, const struct extent_buffer *from);
 
 struct extent_buffer *eb_get(struct extent_buffer *eb);
 void eb_put(struct extent_buffer *eb); /* accepts NULL */

@@ -32,7 +32,7 @@ int member_new(struct device *dev, const struct btrfs_super_block *sb, struct me
 	m->dev = dev;
 	m->devid = get_le64(&sb->dev_item.devid);
 	m->generation = get_le64(&sb->generation);
-	m->item = sb->dev_item;
+	m->item = m->frozen = sb->dev_item;
 	memcpy(m->uuid, sb->dev_item.uuid, sizeof(m->uuid));
 	*ret = m;
 	return 0;

@@ -20,7 +20,8 @@ struct member {
 	u64 generation;             /* of its superblock at open */
 	bool stale;                 /* that is behind the others' */
 	bool listed;                /* the chunk tree has an item for it */
-	struct btrfs_dev_item item; /* what its superblocks say; changed between commits only */
+	struct btrfs_dev_item item;   /* as the chunk tree has it */
+	struct btrfs_dev_item frozen; /* what its superblocks say: the item as of the last freeze */
 	/* atomic */
 	bool failed;
 	bool errors_changed;

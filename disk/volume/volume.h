@@ -103,9 +103,11 @@ _must_check_ int volume_add_device_item(struct volume *vol, const struct btrfs_d
 /* When the chunk tree has been read: every device has its item, and for a writable volume every
  * chunk can do without those that are missing. */
 _must_check_ int volume_check_devices(struct volume *vol, struct reason *why);
-/* The device's item changed in the chunk tree; its superblocks follow at the next commit. Called by
- * the commit only. */
+/* The device's item changed in the chunk tree; its superblocks follow with the commit that freezes that
+ * change. */
 void volume_device_changed(struct volume *vol, const struct btrfs_dev_item *item);
+/* Superblocks written from now on say of devices what their items say now. */
+void volume_freeze_device_items(struct volume *vol);
 
 /* Counted faults of a device. */
 void volume_device_errors(const struct volume *vol, u64 devid, u64 errors[DEVICE_ERRORS]);

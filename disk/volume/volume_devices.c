@@ -144,6 +144,15 @@ void volume_device_changed(struct volume *vol, const struct btrfs_dev_item *item
 		m->item = *item;
 }
 
+void volume_freeze_device_items(struct volume *vol)
+{
+	unsigned count = member_total(vol);
+
+	MUTEX_SCOPE(&vol->item_lock);
+	for (unsigned i = 0; i < count; i++)
+		vol->members[i]->frozen = vol->members[i]->item;
+}
+
 static struct volume_device describe(const struct member *m)
 {
 	struct volume_device d = {

@@ -59,7 +59,7 @@ static int write_copies(struct volume *vol, struct member *m, struct btrfs_super
 static void super_for(struct volume *vol, const struct member *m, struct btrfs_super_block *buf)
 {
 	MUTEX_SCOPE(&vol->item_lock);
-	buf->dev_item = m->item;
+	buf->dev_item = m->frozen;
 	put_le64(&buf->dev_item.generation, 0);
 }
 

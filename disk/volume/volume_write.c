@@ -16,7 +16,8 @@ int volume_seal_node(struct volume *vol, void *node)
 	struct reason why = {0};
 	int err;
 
-	node_set_flags(node, node_flags(node) | BTRFS_HEADER_FLAG_WRITTEN);
+	if (!(node_flags(node) & BTRFS_HEADER_FLAG_WRITTEN)) /* others may be reading it */
+		node_set_flags(node, node_flags(node) | BTRFS_HEADER_FLAG_WRITTEN);
 	err = check_node(&env, node, &why);
 	if (err) {
 		log_fault("refusing to write a bad node: %s", why.text);

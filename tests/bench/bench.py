@@ -171,4 +171,5 @@ def main():
         print(f"{w:16s} " + "  ".join(f"{c.name}={statistics.median(row[c.name]):.0f}" + (f" ({statistics.median(row[c.name])/k:.2f}x)" if k else '') if row.get(c.name) else f"{c.name}=-" for c in cs), flush=True)
     if a.json: json.dump(res, open(a.json, 'w'), indent=1)
     shutil.rmtree(work, ignore_errors=True)
-main()
+if __name__ == '__main__':
+    main()
