@@ -2,6 +2,7 @@
 import os
 import random
 import threading
+import time
 from concurrent.futures import ProcessPoolExecutor
 
 from harness import blocks, files, image as images, ioctls, recorder
@@ -111,10 +112,55 @@ def write_names(mnt, promises, rng, rounds, stop):
             os.unlink(os.path.join(mnt, gone))
 
 
-def run_workload(mnt, promises, seed, rounds=60, balances=3):
-    """Writers and balances at once. Returns the number of relocated groups."""
+class Churn:
+    """Names come, move and go without any fsync: changes that belong to whatever transaction runs."""
+
+    def __init__(self, mnt, rng, stop):
+        self.folder, self.rng, self.stop, self.steps = os.path.join(mnt, "churn"), rng, stop, 0
+        os.mkdir(self.folder)
+
+    def __call__(self):
+        here = []
+        while not self.stop.is_set():
+            name = os.path.join(self.folder, f"f{self.steps}")
+            files.write(name, self.rng.randbytes(self.rng.choice((10, 3000, 20_000))))
+            os.rename(name, name + "x")
+            here.append(name + "x")
+            if len(here) > 30:
+                os.unlink(here.pop(self.rng.randrange(len(here))))
+            self.steps += 1
+
+
+class SlowCommits:
+    """Holds commits up on their way to the device, at one step or another, until the churn has gone some steps further: the
+    next transaction has changes then. `busy` counts those commits."""
+
+    POINTS = ("tx.frozen", "tx.flushed", "tx.super_pre", "tx.super_post")
+
+    def __init__(self, hooks, churn, rng, stop):
+        self.hooks, self.churn, self.rng, self.stop, self.busy = hooks, churn, rng, stop, 0
+
+    def __call__(self):
+        while not self.stop.is_set():
+            point = self.rng.choice(self.POINTS)
+            self.hooks.arm(point)
+            if self.hooks.is_parked(point, 1):
+                self._hold()
+            self.hooks.release(point)
+
+    def _hold(self):
+        before, end = self.churn.steps, time.monotonic() + 0.2
+        while self.churn.steps < before + 3 and time.monotonic() < end and not self.stop.is_set():
+            time.sleep(0.002)
+        self.busy += self.churn.steps > before
+
+
+def run_workload(mnt, promises, seed, rounds=60, balances=3, hooks=None):
+    """Writers and balances at once; with @hooks also names without promises, and commits that take a while. Returns the
+    number of relocated groups and that of commits during which the next transaction changed something."""
     rng = random.Random(seed)
     stop, errors = threading.Event(), []
+    over = threading.Event()
 
     def guarded(call, *args):
         def body():
@@ -128,7 +174,12 @@ def run_workload(mnt, promises, seed, rounds=60, balances=3):
     prepare(mnt, promises)
     threads = [guarded(write_blocks, mnt, promises, name, random.Random(rng.random()), rounds, stop) for name in BLOCK_FILES]
     threads.append(guarded(write_names, mnt, promises, random.Random(rng.random()), rounds, stop))
-    for t in threads:
+    besides, slow = [], None
+    if hooks:
+        churn = Churn(mnt, random.Random(rng.random()), over)
+        slow = SlowCommits(hooks, churn, random.Random(rng.random()), over)
+        besides = [guarded(churn), guarded(slow)]
+    for t in threads + besides:
         t.start()
     relocated = 0
     try:
@@ -139,9 +190,12 @@ def run_workload(mnt, promises, seed, rounds=60, balances=3):
     finally:
         for t in threads:
             t.join(120)
+        over.set()
+        for t in besides:
+            t.join(20)
     if errors:
         raise errors[0]
-    return relocated
+    return relocated, slow.busy if slow else 0
 
 
 class Judge:

@@ -26,13 +26,13 @@ def record(build, scratch, seed, **kw):
     subject = Subject("btrfuse", build)
     try:
         m = subject.mount(image, env={"BTRFUSE_RECORD": log_path}, hooks=True)
-        relocated = campaign.run_workload(m.path, promises, seed, **kw)
+        relocated, busy = campaign.run_workload(m.path, promises, seed, hooks=m.hooks, **kw)
         m.umount()
     finally:
         subject.close_all()
     images.judge(image)
-    return SimpleNamespace(log=recorder.Log(log_path), base=base, promises=promises, relocated=relocated, scratch=scratch,
-                           final=image)
+    return SimpleNamespace(log=recorder.Log(log_path), base=base, promises=promises, relocated=relocated, busy=busy,
+                           scratch=scratch, final=image)
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +60,7 @@ def test_replay_of_everything_is_the_image(recorded, scratch):
 def test_workload_is_worth_it(recorded):
     assert len(recorded.log.commit_flushes()) >= 40, "too few commits"
     assert recorded.relocated >= 8, "too few relocated groups"
+    assert recorded.busy >= 20, "too few commits that were written while the next transaction changed something"
 
 
 def test_crash_states(recorded, build, full):
