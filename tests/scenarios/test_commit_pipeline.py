@@ -3,7 +3,6 @@ promised and nothing half, and a failure is everybody's who waits."""
 import errno
 import mmap
 import os
-import threading
 import time
 
 import pytest
@@ -213,12 +212,16 @@ def test_tiny_cache_while_a_commit_is_parked(subject, image):
 
 
 def test_unmount_waits_for_what_is_on_its_way(subject, image):
-    m = subject.mount(image, "commit=300", hooks=True)
+    m = subject.mount(image, "commit=1", hooks=True)
+    m.hooks.arm("tx.super_pre")
     files.write(m.join("in it"), b"in it")
-    sync = parked_commit(m, "tx.super_pre")
+    m.hooks.wait("tx.super_pre")
     files.write(m.join("next"), b"next")
-    threading.Timer(1, m.hooks.release, ("all",)).start()
-    sync.end()
+    umount = Act(run, "umount", m.path)
+    umount.join(PATIENCE)
+    assert umount.is_alive(), "unmounted while a commit was on its way"
+    m.hooks.release("all")
+    umount.end()
     m.umount()
     images.check(image)
     with KernelMount(image, "ro") as mnt:
