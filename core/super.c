@@ -64,7 +64,7 @@ static const struct feature super_flags[] = {
 	{ BTRFS_HEADER_FLAG_WRITTEN, "written", true },
 	{ BTRFS_HEADER_FLAG_RELOC, "relocated", true },
 	{ BTRFS_SUPER_FLAG_ERROR, "error", true },
-	{ BTRFS_SUPER_FLAG_SEEDING, "seed device", false },
+	{ BTRFS_SUPER_FLAG_SEEDING, "seed device", true }, /* read-only: check_seed() */
 	{ BTRFS_SUPER_FLAG_METADUMP, "metadata dump", true },
 	{ BTRFS_SUPER_FLAG_METADUMP_V2, "metadata dump", true },
 	{ BTRFS_SUPER_FLAG_CHANGING_FSID, "an unfinished change of the file system id", false },
@@ -81,7 +81,7 @@ static int check_super_flags(struct fs *fs, struct reason *why)
 	const char *name = unsupported(get_le64(&fs->super.flags), super_flags,
 				       ARRAY_SIZE(super_flags), &bit);
 
-	if (!name || (fs->opt.rescue & RESCUE_SUPER_FLAGS && bit != BTRFS_SUPER_FLAG_SEEDING))
+	if (!name || fs->opt.rescue & RESCUE_SUPER_FLAGS)
 		return 0;
 	reason_set(why, "superblock: %s is not supported (flag 0x%llx)", name,
 		   (unsigned long long)bit);
@@ -130,6 +130,15 @@ static int check_log(struct fs *fs, struct reason *why)
 	return -EOPNOTSUPP;
 }
 
+/* Others build upon what is there. */
+static int check_seed(struct fs *fs, struct reason *why)
+{
+	if (fs->readonly || !(get_le64(&fs->super.flags) & BTRFS_SUPER_FLAG_SEEDING))
+		return 0;
+	reason_set(why, "a seed device: it can be mounted with -o ro");
+	return -EROFS;
+}
+
 int super_check_features(struct fs *fs, struct reason *why)
 {
 	int r;
@@ -142,6 +151,8 @@ int super_check_features(struct fs *fs, struct reason *why)
 		return -EOPNOTSUPP;
 	}
 	r = check_super_flags(fs, why);
+	if (r == 0)
+		r = check_seed(fs, why);
 	if (r == 0)
 		r = check_incompat(fs, why);
 	if (r == 0)

@@ -20,6 +20,7 @@ struct probe {
 	u8 fsid[BTRFS_FSID_SIZE];
 	u8 uuid[BTRFS_UUID_SIZE];
 	u64 devid, num_devices, generation;
+	bool seed;
 	struct stat st;
 };
 
@@ -27,6 +28,7 @@ struct finder {
 	struct device_list list;
 	struct probe *probes; /* one for each path */
 	u8 fsid[BTRFS_FSID_SIZE];
+	bool seeds_too;
 };
 
 /* False: no btrfs, or not readable. */
@@ -50,6 +52,7 @@ static bool probe_path(const char *path, u64 offset, struct probe *ret)
 	memcpy(ret->uuid, sb.dev_item.uuid, sizeof(ret->uuid));
 	ret->devid = get_le64(&sb.dev_item.devid);
 	ret->generation = get_le64(&sb.generation);
+	ret->seed = get_le64(&sb.flags) & BTRFS_SUPER_FLAG_SEEDING;
 	ret->num_devices = get_le64(&sb.num_devices);
 	return true;
 }
@@ -130,7 +133,8 @@ static int take(struct finder *f, const char *path, const struct probe *probe, s
 	for (unsigned i = 0; i < f->list.count; i++) {
 		if (same_storage(&f->probes[i].st, &probe->st))
 			return 0;
-		if (f->probes[i].devid != probe->devid)
+		if (f->probes[i].devid != probe->devid ||
+		    memcmp(f->probes[i].fsid, probe->fsid, sizeof(probe->fsid)))
 			continue;
 		settled = supersede(f, i, path, probe);
 		if (settled)
@@ -146,7 +150,9 @@ static int take_if_ours(struct finder *f, const char *path, struct reason *why)
 {
 	struct probe probe;
 
-	if (!probe_path(path, 0, &probe) || memcmp(probe.fsid, f->fsid, sizeof(f->fsid)))
+	if (!probe_path(path, 0, &probe))
+		return 0;
+	if (memcmp(probe.fsid, f->fsid, sizeof(f->fsid)) && !(probe.seed && f->seeds_too))
 		return 0;
 	return take(f, path, &probe, why);
 }
@@ -219,6 +225,26 @@ static int scan_block_devices(struct finder *f, struct reason *why)
 
 /* ---- the list ---- */
 
+/* Folders, and @blocks: block devices. */
+static int scan(struct finder *f, const struct options *o, bool blocks, struct reason *why)
+{
+	int err = scan_folders(f, o, why);
+
+	return !err && blocks ? scan_block_devices(f, why) : err;
+}
+
+/* Again for seeds, if there are fewer devices than there should be. */
+static int scan_twice(struct finder *f, const struct options *o, bool blocks, struct reason *why)
+{
+	int err = scan(f, o, blocks, why);
+
+	if (err || !f->list.count || f->probes[0].seed ||
+	    f->list.count >= f->probes[0].num_devices)
+		return err;
+	f->seeds_too = true;
+	return scan(f, o, blocks, why);
+}
+
 static int find_by_uuid(struct finder *f, const struct options *o, const char *uuid,
 			struct reason *why)
 {
@@ -234,9 +260,7 @@ static int find_by_uuid(struct finder *f, const struct options *o, const char *u
 	}
 	err = take_named(f, o, why);
 	if (!err)
-		err = scan_folders(f, o, why);
-	if (!err)
-		err = scan_block_devices(f, why);
+		err = scan_twice(f, o, true, why);
 	if (!err && !f->list.count) {
 		reason_set(why, "no device has this UUID");
 		err = -ENODEV;
@@ -260,11 +284,18 @@ static int find_by_path(struct finder *f, const struct options *o, const char *s
 	err = append(f, source, &probe);
 	if (!err)
 		err = take_named(f, o, why);
-	if (!err && known)
-		err = scan_folders(f, o, why);
-	if (!err && known && S_ISBLK(probe.st.st_mode) && f->list.count < probe.num_devices)
-		err = scan_block_devices(f, why);
-	return err;
+	if (err || !known)
+		return err;
+	return scan_twice(f, o,
+			  S_ISBLK(probe.st.st_mode) && f->list.count < probe.num_devices, why);
+}
+
+static int note_seeds(struct finder *f)
+{
+	f->list.seeds = calloc(f->list.count, sizeof(*f->list.seeds));
+	for (unsigned i = 0; f->list.seeds && i < f->list.count; i++)
+		f->list.seeds[i] = f->probes[i].seed;
+	return f->list.seeds ? 0 : -ENOMEM;
 }
 
 int device_list_find(const struct options *o, const char *source, struct device_list *ret,
@@ -275,6 +306,8 @@ int device_list_find(const struct options *o, const char *source, struct device_
 	int err = by_uuid ? find_by_uuid(&f, o, source + strlen(UUID_PREFIX), why) :
 			    find_by_path(&f, o, source, why);
 
+	if (!err)
+		err = note_seeds(&f);
 	free(f.probes);
 	if (err)
 		device_list_free(&f.list);
@@ -288,5 +321,6 @@ void device_list_free(struct device_list *list)
 	for (unsigned i = 0; i < list->count; i++)
 		free(list->paths[i]);
 	free(list->paths);
+	free(list->seeds);
 	*list = (struct device_list){0};
 }

@@ -7,6 +7,7 @@
 
 #include <linux/btrfs.h>
 #include <linux/fs.h>
+#include <linux/fsverity.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
@@ -77,6 +78,8 @@ static const struct ioctl_entry {
 	{FS_IOC_FSGETXATTR, 0, 28, false, ioctl_get_xattr},
 	{FS_IOC_FSSETXATTR, 28, 0, false, ioctl_set_xattr},
 	{FS_IOC_GETVERSION, 0, 4, false, ioctl_get_version},
+	{FS_IOC_MEASURE_VERITY, sizeof(struct fsverity_digest), sizeof(struct fsverity_digest), false,
+	 ioctl_measure_verity},
 	{FS_IOC_GETFSLABEL, 0, 256, false, ioctl_get_label},
 	{FS_IOC_SETFSLABEL, 256, 0, true, ioctl_set_label, .changes = true},
 	{IOC_SHUTDOWN, 0, 0, true, ioctl_shutdown},

@@ -40,6 +40,7 @@ ioctl_fn ioctl_remount;
 /* ioctl_search.c */
 ioctl_fn ioctl_tree_search, ioctl_tree_search_v2, ioctl_ino_lookup;
 /* ioctl_inode.c */
-ioctl_fn ioctl_get_flags, ioctl_set_flags, ioctl_get_xattr, ioctl_set_xattr, ioctl_get_version;
+ioctl_fn ioctl_get_flags, ioctl_set_flags, ioctl_get_xattr, ioctl_set_xattr, ioctl_get_version,
+	ioctl_measure_verity;
 
 #endif

@@ -4,8 +4,10 @@
  * owner and CAP_LINUX_IMMUTABLE.
  */
 #include <linux/fs.h>
+#include <linux/fsverity.h>
 
 #include "core/inode/attr.h"
+#include "core/inode/verity.h"
 #include "fuse/ioctl.h"
 
 static int give(struct ioctl_call *c, const void *data, size_t len)
@@ -52,4 +54,20 @@ int ioctl_get_version(struct ioctl_call *c)
 	u32 generation = (u32)c->inode->a.generation;
 
 	return give(c, &generation, sizeof(generation));
+}
+
+/* The kernel hands on as many bytes as the caller said that he has room for. */
+int ioctl_measure_verity(struct ioctl_call *c)
+{
+	struct {
+		struct fsverity_digest head;
+		u8 digest[VERITY_DIGEST_BYTES];
+	} __attribute__((packed)) reply = {
+		.head = {.digest_algorithm = VERITY_SHA256, .digest_size = VERITY_DIGEST_BYTES},
+	};
+	int err = verity_measure(c->inode, reply.digest);
+
+	if (err)
+		return err;
+	return c->out_size < sizeof(reply) ? -EOVERFLOW : give(c, &reply, sizeof(reply));
 }

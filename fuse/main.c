@@ -387,6 +387,7 @@ static int open_sources(struct mount *m, struct reason *why)
 
 		wish.path = m->devices.paths[i];
 		wish.offset_bytes = 0;
+		wish.readonly = m->opt.fs.readonly || m->devices.seeds[i];
 		err = source_open(&wish, &m->others[m->other_count], &one);
 		if (err)
 			reason_set(why, "device %.100s: %.120s", m->devices.paths[i], one.text);
@@ -403,6 +404,11 @@ static int set_up(struct mount *m, struct reason *why)
 
 	if (!err)
 		err = device_list_find(&m->opt, m->source_arg, &m->devices, why);
+	if (!err && m->devices.seeds[0] && !m->opt.fs.readonly) {
+		log_info("%s is a seed device: read-only", m->devices.paths[0]);
+		m->opt.fs.readonly = true;
+		m->opt.mount_flags |= MS_RDONLY;
+	}
 	if (!err) {
 		/* it may still claim the device */
 		mount_point_bury_dead(m->target, m->devices.paths[0]);

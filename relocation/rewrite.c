@@ -124,6 +124,10 @@ static int make_copy(struct graph *g, struct trans *trans, struct graph_node *no
 	eb_copy_content(copy, node->old);
 	node_set_bytenr(copy->data, logical);
 	node_set_generation(copy->data, generation);
+	/* a node of a seed device becomes one of this file system */
+	memcpy(node_fsid(copy->data), g->fs->fsid, sizeof(g->fs->fsid));
+	memcpy(node_chunk_tree_uuid(copy->data), g->fs->chunk_tree_uuid,
+	       sizeof(g->fs->chunk_tree_uuid));
 	edit(g, copy);
 	node->copy = copy;
 	node_cache_insert_new(copy);

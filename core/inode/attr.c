@@ -21,7 +21,8 @@ void attr_get(struct inode *inode, struct inode_attr *ret)
 
 int attr_check_write(struct inode *inode, bool append)
 {
-	u64 forbidding = BTRFS_INODE_IMMUTABLE | (append ? 0u : BTRFS_INODE_APPEND);
+	u64 forbidding = BTRFS_INODE_IMMUTABLE | BTRFS_INODE_RO_VERITY |
+			 (append ? 0u : BTRFS_INODE_APPEND);
 	int r = inode_check_rw(inode);
 
 	if (r < 0)
@@ -142,6 +143,8 @@ static int check_flags(const struct inode_attr *a, const struct attr_change *c)
 	const u64 flags = a->flags & (BTRFS_INODE_IMMUTABLE | BTRFS_INODE_APPEND);
 	const unsigned size_only = ATTR_SIZE | ATTR_CTIME | ATTR_MTIME | ATTR_MTIME_NOW;
 
+	if (a->flags & BTRFS_INODE_RO_VERITY && c->mask & ATTR_SIZE)
+		return -EPERM;
 	if (!flags)
 		return 0;
 	if (c->mask & ATTR_SIZE)

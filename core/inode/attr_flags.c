@@ -52,6 +52,8 @@ u32 attr_get_flags(struct inode *inode)
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
 		if (disk & table[i].disk)
 			fs |= table[i].fs;
+	if (disk & BTRFS_INODE_RO_VERITY)
+		fs |= FS_VERITY_FL;
 	return fs;
 }
 
@@ -72,7 +74,7 @@ static int refuse_flags(u32 fs, u32 before)
 
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
 		known |= table[i].fs;
-	if (fs & ~known)
+	if ((fs ^ before) & FS_VERITY_FL || fs & ~(known | FS_VERITY_FL))
 		return -EOPNOTSUPP;
 	if ((fs & FS_COMPR_FL) && (fs & (FS_NOCOW_FL | FS_NOCOMP_FL)))
 		return -EINVAL;

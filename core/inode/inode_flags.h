@@ -17,5 +17,7 @@
 #define BTRFS_INODE_DIRSYNC (1U << 10)
 #define BTRFS_INODE_COMPRESS (1U << 11)
 #endif
+/* the upper half are the flags that make whoever does not know them read only */
+#define BTRFS_INODE_RO_VERITY (1ULL << 32)
 
 #endif

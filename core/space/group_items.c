@@ -17,6 +17,7 @@
 #include "core/tree/item.h"
 #include "disk/base/log.h"
 #include "disk/base/sync_point.h"
+#include "disk/volume/volume.h"
 
 static struct key group_key(const struct block_group *bg)
 {
@@ -61,6 +62,7 @@ static int load_group(struct fs *fs, const struct chunk *chunk, struct reason *w
 
 	if (r < 0)
 		return r;
+	bg->ro_count = !volume_chunk_writable(fs->vol, chunk);
 	WRLOCK_SCOPE(&s->table_lock);
 	group_table_insert(s, bg);
 	MUTEX_SCOPE(&s->lock);

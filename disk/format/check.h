@@ -20,6 +20,8 @@ struct check_env {
 	u64 incompat_flags;
 	u64 generation; /* newest that an item may name; 0 = not checked */
 	const u8 *fsid; /* of nodes (metadata_uuid if that feature is set); NULL = not checked */
+	const u8 *seed_fsids; /* those of nodes that seed devices brought along, behind each other */
+	unsigned seed_count;
 };
 
 /* The superblock copy that was read at @offset. Unknown flags and feature bits pass: they are

@@ -98,11 +98,21 @@ static int keys_bad(const void *node, u32 slot, const struct key *prev, const st
 	return -EUCLEAN;
 }
 
+static bool fsid_known(const struct check_env *env, const u8 *fsid)
+{
+	if (!env->fsid || !memcmp(fsid, env->fsid, BTRFS_FSID_SIZE))
+		return true;
+	for (unsigned i = 0; i < env->seed_count; i++)
+		if (!memcmp(fsid, env->seed_fsids + i * BTRFS_FSID_SIZE, BTRFS_FSID_SIZE))
+			return true;
+	return false;
+}
+
 static int check_header(const struct check_env *env, const void *node, struct reason *why)
 {
 	const struct btrfs_header *h = node;
 
-	if (env->fsid && memcmp(h->fsid, env->fsid, BTRFS_FSID_SIZE)) {
+	if (!fsid_known(env, h->fsid)) {
 		reason_set(why, "node %llu: bad file system id: it belongs to another one",
 			   (unsigned long long)node_bytenr(node));
 		return -EUCLEAN;

@@ -34,6 +34,7 @@ int member_new(struct device *dev, const struct btrfs_super_block *sb, struct me
 	m->generation = get_le64(&sb->generation);
 	m->item = m->frozen = sb->dev_item;
 	memcpy(m->uuid, sb->dev_item.uuid, sizeof(m->uuid));
+	memcpy(m->node_fsid, sb->dev_item.fsid, sizeof(m->node_fsid));
 	*ret = m;
 	return 0;
 }

@@ -20,6 +20,8 @@ struct member {
 	u64 generation;             /* of its superblock at open */
 	bool stale;                 /* that is behind the others' */
 	bool listed;                /* the chunk tree has an item for it */
+	bool seed;                  /* read, never written; its superblock is another file system's */
+	u8 node_fsid[BTRFS_FSID_SIZE]; /* of a seed's nodes */
 	struct btrfs_dev_item item;   /* as the chunk tree has it */
 	struct btrfs_dev_item frozen; /* what its superblocks say: the item as of the last freeze */
 	/* atomic */

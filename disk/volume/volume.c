@@ -87,6 +87,8 @@ struct check_env volume_env(const struct volume *vol)
 		.incompat_flags = get_le64(&vol->super.incompat_flags),
 		.generation = volume_generation(vol) + 1,
 		.fsid = vol->node_fsid,
+		.seed_fsids = vol->seed_fsids[0],
+		.seed_count = vol->seed_fsid_count,
 	};
 }
 
@@ -173,6 +175,33 @@ static int check_same_fs(const struct volume *vol, const struct btrfs_super_bloc
 	return -EINVAL;
 }
 
+/* A seed of ours, perhaps: the chunk tree will name it, or not. */
+static bool is_seed_for(const struct volume *vol, const struct btrfs_super_block *sb)
+{
+	return vol->member_count && get_le64(&sb->flags) & BTRFS_SUPER_FLAG_SEEDING &&
+	       memcmp(vol->super.fsid, sb->fsid, BTRFS_FSID_SIZE);
+}
+
+/* Takes @dev, also on failure. */
+static int keep_seed(struct volume *vol, struct device *dev, const struct btrfs_super_block *sb,
+		     struct reason *why)
+{
+	struct member *m;
+	int err;
+
+	if (vol->seed_count + vol->seed_fsid_count == SEEDS_MAX) {
+		device_close(dev);
+		reason_set(why, "there are too many seed devices");
+		return -E2BIG;
+	}
+	err = member_new(dev, sb, &m);
+	if (err)
+		return err;
+	m->seed = true;
+	vol->seeds[vol->seed_count++] = m;
+	return 0;
+}
+
 /* The target of a replace that was interrupted: whoever takes that up begins anew. */
 static int leave_target(const struct volume *vol, const struct device *dev, struct reason *why)
 {
@@ -200,6 +229,8 @@ static int join_device(struct volume *vol, struct device *dev, struct reason *wh
 		return err;
 	}
 	err = check_device_fits(dev, sb, device_size(dev), why);
+	if (!err && is_seed_for(vol, sb))
+		return keep_seed(vol, TAKE(owned), sb, why);
 	if (!err)
 		err = check_same_fs(vol, sb, why);
 	if (err)
@@ -243,12 +274,12 @@ static int check_all_here(struct volume *vol, struct reason *why)
 
 	for (unsigned i = 0; i < vol->member_count; i++)
 		vol->members[i]->stale = vol->members[i]->generation < vol->generation;
-	if (vol->member_count >= want || vol->degraded)
+	if (vol->member_count + vol->seed_count >= want || vol->degraded)
 		return 0;
 	reason_set(why,
 		   "it has %llu devices, %u of them are given; name the others with -o device=PATH "
 		   "or -o scan=DIR, or do without with -o degraded",
-		   (unsigned long long)want, vol->member_count);
+		   (unsigned long long)want, vol->member_count + vol->seed_count);
 	return -ENXIO;
 }
 
@@ -319,6 +350,22 @@ static int record(struct device **dev, unsigned index, struct reason *why)
 }
 #endif
 
+/* Seeds are never written, and several sprouts may stand on one. 1: it is a seed, and open; whatever
+ * is wrong is found again. */
+static int open_seed(const struct device_file_options *wish, struct device **ret)
+{
+	_cleanup_buffer_ struct btrfs_super_block *sb = buffer_get(SUPER_SIZE);
+	struct device_file_options file = *wish;
+	_cleanup_device_ struct device *dev = NULL;
+
+	file.readonly = true;
+	if (!sb || device_file_open(&file, &dev, NULL) || member_read_super(dev, 0, sb, NULL) ||
+	    !(get_le64(&sb->flags) & BTRFS_SUPER_FLAG_SEEDING))
+		return 0;
+	*ret = TAKE(dev);
+	return 1;
+}
+
 static int open_nth(const struct volume_options *opt, unsigned n, struct device **ret,
 		    struct reason *why)
 {
@@ -330,7 +377,11 @@ static int open_nth(const struct volume_options *opt, unsigned n, struct device 
 		.claim_wait_ms = opt->claim_wait_ms,
 	};
 	struct reason one = {0};
-	int err = device_file_open(&file, ret, n ? &one : why);
+	int err = n && !file.readonly ? open_seed(&file, ret) : 0;
+
+	if (err == 1)
+		return 0;
+	err = device_file_open(&file, ret, n ? &one : why);
 
 	if (err && n)
 		reason_set(why, "device %.100s: %.120s", file.path, one.text);
@@ -367,6 +418,8 @@ void volume_close(struct volume *vol)
 	chunk_map_destroy(&vol->chunks);
 	for (unsigned i = 0; i < vol->member_count; i++)
 		member_free(vol->members[i]);
+	for (unsigned i = 0; i < vol->seed_count; i++)
+		member_free(vol->seeds[i]);
 	for (unsigned i = 0; i < ROW_LOCKS; i++) {
 		mutex_destroy(&vol->data_rows[i]);
 		mutex_destroy(&vol->meta_rows[i]);

@@ -61,6 +61,9 @@ struct chunk_map *volume_chunks(struct volume *vol);
 _must_check_ int volume_add_chunk_item(struct volume *vol, u64 logical,
 				       const struct btrfs_chunk *item, u32 item_size);
 
+/* False: part of it lies on a seed device, so nothing new goes there. */
+bool volume_chunk_writable(const struct volume *vol, const struct chunk *chunk);
+
 /* A chunk made in memory, for which the caller has found room: into the map. */
 _must_check_ int volume_add_chunk(struct volume *vol, struct chunk *chunk);
 

@@ -21,9 +21,11 @@ static int stripe_device(struct volume *vol, const struct chunk *c, unsigned i, 
 			 struct reason *why)
 {
 	const struct chunk_stripe *s = &c->stripes[i];
-	struct member *m = volume_member(vol, s->devid);
-	int err;
+	struct member *m;
+	int err = volume_member_find(vol, s->devid, s->dev_uuid, &m, why);
 
+	if (err)
+		return err;
 	*ret = m;
 	if (m && m->dev && memcmp(m->uuid, s->dev_uuid, BTRFS_UUID_SIZE))
 		return chunk_refused(c, -EUCLEAN, "another uuid is given for device", s->devid, why);
@@ -128,6 +130,17 @@ int volume_add_chunk_item(struct volume *vol, u64 logical, const struct btrfs_ch
 	struct reason why = {0};
 
 	return logged(add_item(vol, logical, item, item_size, &why), &why);
+}
+
+bool volume_chunk_writable(const struct volume *vol, const struct chunk *chunk)
+{
+	for (u16 i = 0; i < chunk->num_stripes; i++) {
+		const struct member *m = stripe_member(vol, chunk, i);
+
+		if (m && m->seed)
+			return false;
+	}
+	return true;
 }
 
 int volume_add_chunk(struct volume *vol, struct chunk *chunk)

@@ -37,6 +37,38 @@ int volume_member_add(struct volume *vol, struct member *m, struct reason *why)
 	return 0;
 }
 
+static struct member *take_seed(struct volume *vol, u64 devid, const u8 *uuid)
+{
+	for (unsigned i = 0; i < vol->seed_count; i++) {
+		struct member *m = vol->seeds[i];
+
+		if (m->devid != devid || memcmp(m->uuid, uuid, BTRFS_UUID_SIZE))
+			continue;
+		vol->seeds[i] = vol->seeds[--vol->seed_count];
+		return m;
+	}
+	return NULL;
+}
+
+int volume_member_find(struct volume *vol, u64 devid, const u8 *uuid, struct member **ret,
+		       struct reason *why)
+{
+	struct member *m = volume_member(vol, devid);
+	int err;
+
+	if (!m) {
+		m = take_seed(vol, devid, uuid);
+		err = m ? volume_member_add(vol, m, why) : 0;
+		if (err)
+			return err;
+		if (m)
+			memcpy(vol->seed_fsids[vol->seed_fsid_count++], m->node_fsid,
+			       BTRFS_FSID_SIZE);
+	}
+	*ret = m;
+	return 0;
+}
+
 /* ---- losing one ---- */
 
 unsigned volume_chunk_lost(const struct volume *vol, const struct chunk *chunk,
@@ -116,9 +148,11 @@ static int item_refused(u64 devid, const char *what)
 int volume_add_device_item(struct volume *vol, const struct btrfs_dev_item *item)
 {
 	u64 devid = get_le64(&item->devid);
-	struct member *m = volume_member(vol, devid);
+	struct member *m;
 	struct reason why = {0};
 
+	if (volume_member_find(vol, devid, item->uuid, &m, &why))
+		return item_refused(devid, why.text);
 	if (!m) {
 		m = member_missing(devid, item->uuid);
 		if (!m)

@@ -11,6 +11,7 @@
 
 #define FAULTS_REMEMBERED 64
 #define MEMBERS_MAX 256
+#define SEEDS_MAX 16
 #define ROW_LOCKS 64
 
 struct volume {
@@ -25,6 +26,11 @@ struct volume {
 	/* Only grows; an entry is there before member_count says so. */
 	struct member *members[MEMBERS_MAX];
 	unsigned member_count; /* atomic */
+	/* Seed devices that were given; who is needed becomes a member. While opening only. */
+	struct member *seeds[SEEDS_MAX];
+	unsigned seed_count;
+	u8 seed_fsids[SEEDS_MAX][BTRFS_FSID_SIZE]; /* of members */
+	unsigned seed_fsid_count;
 	enum sector_verdict (*verify)(void *ctx, u64 logical, const void *sector);
 	void *verify_ctx;
 	/* atomic */
@@ -58,6 +64,9 @@ static inline void stat_add(u64 *counter)
 /* ---- volume_devices.c ---- */
 
 struct member *volume_member(const struct volume *vol, u64 devid); /* or NULL */
+/* *ret is the member @devid; a given seed with that @uuid becomes one; NULL: neither. */
+_must_check_ int volume_member_find(struct volume *vol, u64 devid, const u8 *uuid,
+				    struct member **ret, struct reason *why);
 /* Takes @m, also on failure. */
 _must_check_ int volume_member_add(struct volume *vol, struct member *m, struct reason *why);
 /* After a write or flush of @m failed: 0 if from now on it is done without, else -EIO. */

@@ -151,7 +151,8 @@ static bool copy_is_there(const struct hunt *h, unsigned try)
 	struct stripe_run run = stripe_run_at(h->chunk, h->logical, h->len);
 	unsigned stripe = copy_by_age(h->vol, h->chunk, h->logical, &run, try);
 
-	return member_usable(stripe_member(h->vol, h->chunk, stripe));
+	return member_usable(stripe_member(h->vol, h->chunk, stripe)) &&
+	       !stripe_member(h->vol, h->chunk, stripe)->seed;
 }
 
 /* The tries before @good were bad. With parity a write puts the whole row right. */

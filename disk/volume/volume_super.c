@@ -76,7 +76,7 @@ int volume_write_super(struct volume *vol, struct btrfs_super_block *sb, enum su
 		struct member *m = vol->members[i];
 		int err;
 
-		if (!member_usable(m))
+		if (!member_usable(m) || m->seed)
 			continue;
 		*buf = *sb;
 		super_for(vol, m, buf);

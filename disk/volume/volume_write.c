@@ -35,7 +35,7 @@ int volume_write_stripe(struct volume *vol, const struct chunk *chunk, unsigned 
 	u64 physical = chunk->stripes[stripe].physical + offset;
 	int err;
 
-	if (!member_usable(m))
+	if (!member_usable(m) || m->seed)
 		return 1;
 	err = member_writev(m, iov, cnt, physical);
 	if (!err)
@@ -147,7 +147,7 @@ static int flush_member(struct volume *vol, struct member *m)
 {
 	int err;
 
-	if (!member_usable(m))
+	if (!member_usable(m) || m->seed)
 		return 0;
 	err = device_flush(m->dev);
 	if (!err)
@@ -179,7 +179,7 @@ static int discard_run(struct volume *vol, const struct chunk *chunk, const stru
 		struct member *m = stripe_member(vol, chunk, run->first + i);
 		int err = 0;
 
-		if (member_usable(m))
+		if (member_usable(m) && !m->seed)
 			err = device_discard(m->dev,
 					     chunk->stripes[run->first + i].physical + run->offset,
 					     run->len);

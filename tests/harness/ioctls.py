@@ -10,6 +10,7 @@ BALANCE_V2 = 0xC4009420
 BALANCE_CTL = 0x40049421
 BALANCE_PROGRESS = 0x84009422
 SYNC = 0x00009408
+GET_DEV_STATS = 0xC4089434
 GETFLAGS, SETFLAGS = 0x80086601, 0x40086602
 FS_NOCOW_FL = 0x00800000
 
@@ -140,6 +141,18 @@ def balance_progress(mnt):
         return BalanceResult(buf, e.errno)
     finally:
         os.close(fd)
+
+
+def dev_stats(mnt, devid):
+    """The five counters of a device."""
+    buf = bytearray(struct.pack("<QQQ", devid, 5, 0) + bytes(1032 - 24))
+    fd = os.open(mnt, os.O_RDONLY)
+    try:
+        fcntl.ioctl(fd, GET_DEV_STATS, buf, True)
+    finally:
+        os.close(fd)
+    names = ("write_io_errs", "read_io_errs", "flush_io_errs", "corruption_errs", "generation_errs")
+    return dict(zip(names, struct.unpack_from("<5Q", buf, 24)))
 
 
 def sync_fs(mnt):

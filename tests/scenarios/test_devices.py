@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from harness import devices, files, ioctls
+from harness import devices, dump, files, ioctls
 from harness.shell import output, run
 from harness.subject import MountRefused
 
@@ -313,3 +313,54 @@ def test_torn_row_loses_nothing_old(subject, scratch, profile):
     tree.fill(m.path, "after", 3, 300_000)
     m.umount()
     devices.judge(paths, tree.verify)
+
+
+def first_copies(path):
+    """(where, how long) of one of the two copies of every chunk but the system's."""
+    return [(c.stripes[0], c.length) for c in dump.chunks(path) if "SYSTEM" not in c.type]
+
+
+def test_noise_on_one_copy_of_dup(subject, scratch):
+    """One copy of everything is overwritten while it is in use: right data, counted, and what was read is put right."""
+    tree = Tree()
+    paths = by_kernel(scratch, "dup", tree=tree)
+    m = subject.mount(paths[0])
+    tree.fill(m.path, "before", 3)
+    run("sync", "-f", m.path)
+    rng = random.Random(5)
+    with open(paths[0], "r+b") as f:
+        for start, length in first_copies(paths[0]):
+            for at in range(start, start + length, 1 << 20):
+                f.seek(at)
+                if any(f.read(1 << 20)):
+                    f.seek(at)
+                    f.write(rng.randbytes(1 << 20))
+    tree.fill(m.path, "after", 3, 450_000, sync=True)
+    drop_caches(m.path)
+    tree.verify(m.path)
+    assert ioctls.dev_stats(m.path, 1)["corruption_errs"] > 0
+    m.umount()
+    devices.check(paths)
+    with devices.KernelDevices(paths, allow_complaints=True) as mnt:
+        tree.verify(mnt)
+        assert stats(mnt, 1)["corruption_errs"] > 0
+        run("btrfs", "scrub", "start", "-B", mnt, check=False)
+    devices.judge(paths, tree.verify)
+
+
+@pytest.mark.parametrize("profile,device", [("raid1", 0), ("raid10", 0), ("raid1c4", 0)])
+def test_reading_repairs_mirrors(subject, scratch, profile, device):
+    """The device that is read first is overwritten while in use: what was read from it is right again afterwards."""
+    tree = Tree()
+    paths = by_kernel(scratch, profile, tree=tree)
+    whole = files.read(paths[device])
+    m = subject.mount(paths[0], devices.options(paths))
+    noise(paths[device])
+    tree.verify(m.path)
+    assert ioctls.dev_stats(m.path, device + 1)["corruption_errs"] > 0
+    m.umount()
+    now = files.read(paths[device])
+    data = {d[i:i + 4096] for d in tree.want.values() for i in range(0, len(d) - 4095, 4096)}
+    blocks = [at for at in range(1 << 20, len(whole), 4096) if whole[at:at + 4096] in data]
+    bad = [at for at in blocks if now[at:at + 4096] != whole[at:at + 4096]]
+    assert len(blocks) > 100 and len(bad) < len(blocks) * 9 // 10, f"{len(bad)} of {len(blocks)} are still bad"

@@ -7,6 +7,8 @@
 #include <sys/xattr.h>
 
 #include "core/inode/inode_flags.h"
+#include "core/inode/verity.h"
+#include "core/tree/item.h"
 
 static const char access_name[] = "system.posix_acl_access";
 static const char default_name[] = "system.posix_acl_default";
@@ -168,6 +170,62 @@ static void acls(void **state)
 	inode_put(d);
 }
 
+/* As fs-verity leaves a file of 5 bytes. */
+static void seal(struct image *img, u64 ino)
+{
+	struct key size_key = KEY(ino, BTRFS_VERITY_DESC_ITEM_KEY, 0);
+	struct key key = KEY(ino, BTRFS_VERITY_DESC_ITEM_KEY, 1);
+	struct key merkle = KEY(ino, BTRFS_VERITY_MERKLE_ITEM_KEY, 0);
+	u8 size_item[25] = { 0, 1 }, d[256] = { 1, 1, 12 };
+	struct root *root = img->root->root;
+	struct trans trans;
+
+	d[8] = 5;
+	for (u8 i = 0; i < 32; i++)
+		d[16 + i] = i;
+	assert_int_equal(trans_join(img->fs, 3, &trans), 0);
+	assert_int_equal(tree_insert(&trans, root, &size_key, size_item, sizeof(size_item)), 0);
+	assert_int_equal(tree_insert(&trans, root, &key, d, sizeof(d)), 0);
+	assert_int_equal(tree_insert(&trans, root, &merkle, d, sizeof(d)), 0);
+	trans_end(&trans);
+	put_le64(&img->fs->super.compat_ro_flags, get_le64(&img->fs->super.compat_ro_flags) |
+							  BTRFS_FEATURE_COMPAT_RO_VERITY);
+}
+
+static void sealed_by_verity(void **state)
+{
+	/* sha256 of the descriptor, computed elsewhere */
+	static const u8 want[] = { 0x78, 0xd6, 0x34, 0xa7, 0x7b, 0xc9, 0xd3, 0x34, 0x39, 0xa9, 0xb3,
+				   0xbe, 0x6d, 0x3d, 0xe4, 0xfb, 0xa6, 0x48, 0xdc, 0xd3, 0x11, 0x93,
+				   0x4f, 0x0b, 0x31, 0x4d, 0x40, 0xce, 0x6a, 0x68, 0x89, 0xd8 };
+	const struct attr_change shrink = { .mask = ATTR_SIZE, .size = 1 };
+	const struct attr_change mode = { .mask = ATTR_MODE, .mode = S_IFREG | 0400 };
+	struct image *img = image_of(state);
+	struct inode *f = make(img->root, "f", S_IFREG | 0644);
+	u8 digest[VERITY_DIGEST_BYTES];
+
+	assert_int_equal(file_write(f, 0, "hello", 5, 0, NULL), 5);
+	assert_int_equal(verity_measure(f, digest), -ENODATA);
+	seal(img, f->ino);
+	assert_int_equal(inode_change_begin(f, NULL), 0);
+	f->a.flags |= BTRFS_INODE_RO_VERITY;
+	inode_change_end(f, NULL);
+	inode_put(f);
+	image_reopen(img);
+	f = look(img->root, "f");
+	assert_true(attr_get_flags(f) & FS_VERITY_FL);
+	assert_int_equal(attr_set_flags(f, 0), -EOPNOTSUPP);
+	assert_int_equal(attr_check_write(f, true), -EPERM);
+	assert_int_equal(attr_set(f, &shrink), -EPERM);
+	assert_int_equal(attr_set(f, &mode), 0);
+	assert_int_equal(verity_measure(f, digest), 0);
+	assert_memory_equal(digest, want, sizeof(want));
+	inode_put(f);
+	/* its items go with it: the check at the end looks for them */
+	assert_int_equal(namei_unlink(img->root, name_of("f"), &f), 0);
+	inode_put(f);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, image_setup, image_teardown)
@@ -176,6 +234,7 @@ int main(void)
 		T(modes_owners_times),
 		T(flags_are_inherited),
 		T(acls),
+		T(sealed_by_verity),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
