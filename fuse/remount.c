@@ -13,6 +13,7 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include "core/subvol/cleaner.h"
 #include "core/trans/transaction.h"
 #include "disk/base/log.h"
 #include "fuse/ioctl.h"
@@ -102,6 +103,7 @@ static int go_readonly(struct edge *e)
 	if (!fs_error(e->fs)) {
 		if (balance_pause(e->fs) == 0)
 			log_info("%s: balance paused by remount", e->source);
+		cleaner_stop(e->fs);
 		err = fs_sync(e->fs);
 	}
 	if (!err)
@@ -117,6 +119,14 @@ static int resume_balance(struct edge *e)
 	return err == -ENOTCONN || err == -EINPROGRESS ? 0 : err;
 }
 
+/* What works in the background and was stopped. */
+static int go_on_working(struct edge *e)
+{
+	int err = cleaner_start(e->fs);
+
+	return err ? err : resume_balance(e);
+}
+
 static int go_readwrite(struct edge *e, fuse_req_t req, struct reason *why)
 {
 	int err = fs_error(e->fs);
@@ -128,7 +138,7 @@ static int go_readwrite(struct edge *e, fuse_req_t req, struct reason *why)
 	if (e->fs->readonly)
 		err = open_for_writing(e, req, why);
 	else
-		err = resume_balance(e);
+		err = go_on_working(e);
 	if (!err) {
 		e->options->fs.readonly = false;
 		atomic_store(&e->shut, false);

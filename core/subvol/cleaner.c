@@ -155,6 +155,10 @@ int cleaner_start(struct fs *fs)
 
 	if (fs->readonly)
 		return 0;
+	mutex_lock(&fs->cleaner->lock);
+	fs->cleaner->stopping = false;
+	fs->cleaner->error = 0;
+	mutex_unlock(&fs->cleaner->lock);
 	r = has_copies(fs);
 	if (r == 0) {
 		r = dead_tree_next(fs, &key);

@@ -18,7 +18,7 @@ struct fs;
 
 _must_check_ int cleaner_create(struct fs *fs);
 
-/* At a mount that may write: has it begin if there is anything to do. */
+/* At a mount that may write, or after cleaner_stop(): has it begin if there is anything to do. */
 _must_check_ int cleaner_start(struct fs *fs);
 
 /* Something is to be dropped: a tree whose root item has lost its last reference, in the transaction
@@ -30,7 +30,7 @@ _must_check_ int cleaner_wake(struct fs *fs);
 _must_check_ int cleaner_hold(struct fs *fs, bool (*stopped)(void *ctx), void *ctx);
 void cleaner_release(struct fs *fs);
 
-/* Stops between two transactions; what is left goes on at the next mount. */
+/* Stops between two transactions; what is left goes on at the next start or mount. */
 void cleaner_stop(struct fs *fs);
 void cleaner_destroy(struct fs *fs);
 

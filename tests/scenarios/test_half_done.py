@@ -207,6 +207,22 @@ def test_deletion_is_interrupted(subject, scratch, deleting, how):
 
 
 
+def test_remounted_readonly_deletes_nothing(subject, scratch, deleting):
+    image = deleting.take(scratch, "dead_3", *HALF)
+    helper = os.path.join(scratch, "mount.btrfuse")
+    os.symlink(subject.binary, helper)
+    m = subject.mount(image)
+    run(helper, image, m.path, "-o", "remount,ro")
+    before = images.sha256(image)
+    time.sleep(0.3)
+    assert images.sha256(image) == before and not deleted(image)
+    run(helper, image, m.path, "-o", "remount,rw")
+    assert ioctls.balance(m.path, data={"limit": 1}).error == 0
+    m.umount()
+    is_clean(image)
+    images.check(image)
+
+
 def test_quotas_follow_a_deletion(subject, scratch):
     """The kernel was told to delete and had no time to begin; check adds up who holds what when it is done here."""
     image = os.path.join(scratch, "img")
