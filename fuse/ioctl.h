@@ -39,6 +39,9 @@ ioctl_fn ioctl_stats;
 ioctl_fn ioctl_remount;
 /* ioctl_search.c */
 ioctl_fn ioctl_tree_search, ioctl_tree_search_v2, ioctl_ino_lookup;
+/* ioctl_quota.c */
+ioctl_fn ioctl_quota_ctl, ioctl_qgroup_create, ioctl_qgroup_assign, ioctl_qgroup_limit,
+	ioctl_quota_rescan, ioctl_quota_rescan_status, ioctl_quota_rescan_wait;
 /* ioctl_inode.c */
 ioctl_fn ioctl_get_flags, ioctl_set_flags, ioctl_get_xattr, ioctl_set_xattr, ioctl_get_version,
 	ioctl_measure_verity;

@@ -441,9 +441,9 @@ struct dref_sum dref_queue_peek(struct delayed_refs *d, u64 logical, const struc
 
 /* ---- the trace for quotas ---- */
 
-void delayed_refs_trace(struct fs *fs)
+void delayed_refs_trace(struct fs *fs, bool on)
 {
-	fs->drefs->traced = true;
+	fs->drefs->traced = on;
 }
 
 bool delayed_refs_traced(struct fs *fs)

@@ -115,11 +115,11 @@ _must_check_ int delayed_refs_run_some(struct trans *trans, u64 deadline_ns);
 u64 delayed_refs_count(struct fs *fs);
 
 /*
- * The trace for quotas: from delayed_refs_trace() on, every extent whose holders among subvolumes
+ * The trace for quotas: while delayed_refs_trace() says so, every extent whose holders among subvolumes
  * may have changed is noted, unless trans->neutral says that they stay the same.
  */
 struct touched_set;
-void delayed_refs_trace(struct fs *fs);
+void delayed_refs_trace(struct fs *fs, bool on);
 bool delayed_refs_traced(struct fs *fs);
 u64 delayed_refs_touched(struct fs *fs);
 /* Moves all notes into @into. Joins blocked. -ENOMEM: notes are lost. */

@@ -7,6 +7,7 @@
 #include "core/extent/delayed_ref.h"
 #include "core/fs.h"
 #include "core/quota/qgroup_table.h"
+#include "core/subvol/root_table.h"
 #include "core/trans/transaction.h"
 #include "core/tree/root.h"
 #include "disk/base/log.h"
@@ -19,6 +20,8 @@ void quota_destroy(struct quota *q)
 		return;
 	qgroup_table_free(q);
 	touched_free(&q->moved);
+	root_put(q->removed_tree);
+	cond_destroy(&q->scanned);
 	mutex_destroy(&q->lock);
 	free(q);
 }
@@ -38,7 +41,7 @@ void quota_trees_settled(struct fs *fs)
 
 static int load(struct quota *q, struct reason *why)
 {
-	int r = qgroup_items_load(q, why);
+	int r = q->fs->quota_root ? qgroup_items_load(q, why) : 0;
 
 	if (r < 0)
 		return r;
@@ -46,7 +49,19 @@ static int load(struct quota *q, struct reason *why)
 		reason_set(why, "quota tree: simple mode without the feature simple quotas");
 		return -EUCLEAN;
 	}
+	atomic_store(&q->on, q->flags & BTRFS_QGROUP_STATUS_FLAG_ON);
 	return 0;
+}
+
+static void begin(struct quota *q)
+{
+	quota_trees_settled(q->fs);
+	if (!quota_is_on(q))
+		return;
+	if (!quota_is_simple(q))
+		delayed_refs_trace(q->fs, true);
+	if (quota_rescanning(q))
+		trans_note_dirty(q->fs);
 }
 
 int quota_load(struct fs *fs, struct reason *why)
@@ -54,36 +69,30 @@ int quota_load(struct fs *fs, struct reason *why)
 	struct quota *q;
 	int r;
 
-	if (!fs->quota_root || fs->readonly)
+	if (fs->readonly)
 		return 0;
 	q = calloc(1, sizeof(*q));
 	if (!q)
 		return -ENOMEM;
 	q->fs = fs;
 	mutex_init(&q->lock, RANK_QUOTA);
+	cond_init(&q->scanned);
 	RB_INIT(&q->groups);
-	r = load(q, why);
-	if (r < 0 || !(q->flags & BTRFS_QGROUP_STATUS_FLAG_ON)) {
-		quota_destroy(q);
-		return r;
-	}
 	fs->quota = q;
-	quota_trees_settled(fs);
-	if (!quota_is_simple(q))
-		delayed_refs_trace(fs);
-	if (quota_rescanning(q))
-		trans_note_dirty(fs);
-	return 0;
+	r = load(q, why);
+	if (r == 0)
+		begin(q);
+	return r;
 }
 
 bool quota_commit_due(struct fs *fs)
 {
-	return fs->quota && delayed_refs_touched(fs) > TOUCHED_MAX;
+	return quota_is_on(fs->quota) && delayed_refs_touched(fs) > TOUCHED_MAX;
 }
 
 bool quota_rescan_runs(struct fs *fs)
 {
-	if (!fs->quota || fs->quota->gave_up || fs_error(fs))
+	if (!quota_is_on(fs->quota) || fs_error(fs))
 		return false;
 	MUTEX_SCOPE(&fs->quota->lock);
 	return quota_rescanning(fs->quota);
@@ -91,7 +100,7 @@ bool quota_rescan_runs(struct fs *fs)
 
 static bool accounts_fully(const struct quota *q)
 {
-	return q && !quota_is_simple(q) && !q->gave_up;
+	return quota_is_on(q) && !quota_is_simple(q) && !q->gave_up;
 }
 
 int quota_moved(struct trans *trans, u64 from, u64 to, u64 len)
@@ -117,6 +126,7 @@ static void give_up(struct quota *q, int err)
 	q->gave_up = true;
 	q->flags |= BTRFS_QGROUP_STATUS_FLAG_INCONSISTENT;
 	q->flags &= ~(u64)BTRFS_QGROUP_STATUS_FLAG_RESCAN;
+	cond_broadcast(&q->scanned);
 }
 
 /* What was made in this transaction is in the sums now. */
@@ -132,7 +142,7 @@ int quota_settle(struct trans *trans)
 	struct quota *q = trans->fs->quota;
 	int r;
 
-	if (!q)
+	if (!quota_is_on(q))
 		return 0;
 	r = delayed_refs_run(trans);
 	if (r < 0)

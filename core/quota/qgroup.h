@@ -28,8 +28,8 @@ static inline bool qgroup_counts_tree(u64 id)
 	return id == BTRFS_FS_TREE_OBJECTID || (id >= BTRFS_FIRST_FREE_OBJECTID && id < 1ULL << 48);
 }
 
-/* Reads the quota tree and begins to account; without one, or with quotas switched off in it, there
- * is nothing to do and fs->quota stays NULL. Before anything is changed. */
+/* Reads the quota tree, if there is one, and begins to account. Before anything is changed. A
+ * read-only mount does without: fs->quota stays NULL. */
 _must_check_ int quota_load(struct fs *fs, struct reason *why);
 void quota_destroy(struct quota *q); /* accepts NULL */
 

@@ -205,6 +205,7 @@ static void rescan_done(struct quota *q)
 {
 	MUTEX_SCOPE(&q->lock);
 	q->flags &= ~(u64)(BTRFS_QGROUP_STATUS_FLAG_RESCAN | BTRFS_QGROUP_STATUS_FLAG_INCONSISTENT);
+	cond_broadcast(&q->scanned);
 	log_info("quotas: the rescan is complete");
 }
 

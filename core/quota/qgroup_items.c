@@ -188,3 +188,80 @@ int qgroup_items_write(struct trans *trans, struct quota *q)
 			r = write_info(trans, q, group);
 	return r < 0 ? r : write_status(trans, q);
 }
+
+/* ---- groups come, change and go ---- */
+
+static int insert_zeroed(struct trans *trans, struct quota *q, u64 objectid, u8 type, u64 offset,
+			 u32 size)
+{
+	struct key key = KEY(objectid, type, offset);
+	_cleanup_path_ struct path path = {};
+	int r = tree_insert_empty(trans, q->fs->quota_root, &key, size, &path);
+
+	/* a subvolume's number is not used again, but its group's limit may have been left behind */
+	return r == -EEXIST && type == BTRFS_QGROUP_LIMIT_KEY ? 0 : r;
+}
+
+int qgroup_items_begin(struct trans *trans, struct quota *q)
+{
+	struct key key = KEY(0, BTRFS_QGROUP_STATUS_KEY, 0);
+	struct btrfs_qgroup_status_item item = {};
+
+	put_le64(&item.version, BTRFS_QGROUP_STATUS_VERSION);
+	return tree_insert(trans, q->fs->quota_root, &key, &item, QGROUP_STATUS_SIZE);
+}
+
+int qgroup_items_add(struct trans *trans, struct quota *q, u64 id)
+{
+	int r = insert_zeroed(trans, q, 0, BTRFS_QGROUP_INFO_KEY, id,
+			      sizeof(struct btrfs_qgroup_info_item));
+
+	return r < 0 ? r : insert_zeroed(trans, q, 0, BTRFS_QGROUP_LIMIT_KEY, id,
+					 sizeof(struct btrfs_qgroup_limit_item));
+}
+
+static int delete_item(struct trans *trans, struct quota *q, u64 objectid, u8 type, u64 offset)
+{
+	struct key key = KEY(objectid, type, offset);
+	int r = tree_delete_key(trans, q->fs->quota_root, &key);
+
+	return r == -ENOENT ? 0 : r;
+}
+
+int qgroup_items_remove(struct trans *trans, struct quota *q, u64 id)
+{
+	int r = delete_item(trans, q, 0, BTRFS_QGROUP_INFO_KEY, id);
+
+	return r < 0 ? r : delete_item(trans, q, 0, BTRFS_QGROUP_LIMIT_KEY, id);
+}
+
+int qgroup_items_relate(struct trans *trans, struct quota *q, u64 child, u64 parent)
+{
+	int r = insert_zeroed(trans, q, child, BTRFS_QGROUP_RELATION_KEY, parent, 0);
+
+	return r < 0 ? r : insert_zeroed(trans, q, parent, BTRFS_QGROUP_RELATION_KEY, child, 0);
+}
+
+int qgroup_items_unrelate(struct trans *trans, struct quota *q, u64 child, u64 parent)
+{
+	int r = delete_item(trans, q, child, BTRFS_QGROUP_RELATION_KEY, parent);
+
+	return r < 0 ? r : delete_item(trans, q, parent, BTRFS_QGROUP_RELATION_KEY, child);
+}
+
+int qgroup_items_limit(struct trans *trans, struct quota *q, const struct qgroup *group)
+{
+	struct key key = KEY(0, BTRFS_QGROUP_LIMIT_KEY, group->id);
+	_cleanup_path_ struct path path = {};
+	struct btrfs_qgroup_limit_item *item;
+	int r = tree_search_cow(trans, q->fs->quota_root, &key, 0, &path);
+
+	r = found(r, &path, sizeof(*item), group->id);
+	if (r < 0)
+		return r;
+	item = path_data(&path);
+	put_le64(&item->flags, group->limit_flags);
+	put_le64(&item->max_rfer, group->max_rfer);
+	put_le64(&item->max_excl, group->max_excl);
+	return 0;
+}

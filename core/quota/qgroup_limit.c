@@ -57,7 +57,7 @@ static int change_all(struct fs *fs, u64 root, u64 bytes, enum change change)
 	struct qgroup *group;
 	int r = 0;
 
-	if (!q || !bytes)
+	if (!quota_is_on(q) || !bytes)
 		return 0;
 	MUTEX_SCOPE(&q->lock);
 	qgroup_meet(q, root, &met, true);

@@ -10,7 +10,7 @@
 
 u64 quota_data_owner(struct fs *fs, u64 root)
 {
-	return fs->quota && quota_is_simple(fs->quota) ? root : 0;
+	return quota_is_on(fs->quota) && quota_is_simple(fs->quota) ? root : 0;
 }
 
 void quota_simple_change(struct fs *fs, u64 owner, u64 bytes, u64 generation, int sign)
@@ -19,7 +19,7 @@ void quota_simple_change(struct fs *fs, u64 owner, u64 bytes, u64 generation, in
 	struct quota *q = fs->quota;
 	struct qgroup *group;
 
-	if (!q || !quota_is_simple(q) || generation < q->enable_gen || !qgroup_counts_tree(owner))
+	if (!quota_is_on(q) || !quota_is_simple(q) || generation < q->enable_gen || !qgroup_counts_tree(owner))
 		return;
 	MUTEX_SCOPE(&q->lock);
 	qgroup_meet(q, owner, &met, true);

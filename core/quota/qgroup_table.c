@@ -53,15 +53,40 @@ struct qgroup *qgroup_next(struct qgroup *group)
 	return RB_NEXT(qgroup_tree, NULL, group);
 }
 
+void qgroup_unlink(struct qgroup *child, struct qgroup *parent)
+{
+	u32 kept = 0;
+
+	for (u32 i = 0; i < child->parent_count; i++)
+		if (child->parents[i] != parent)
+			child->parents[kept++] = child->parents[i];
+	child->parent_count = kept;
+}
+
+void qgroup_forget(struct quota *q, struct qgroup *group)
+{
+	RB_REMOVE(qgroup_tree, &q->groups, group);
+	free(group->parents);
+	free(group);
+}
+
 void qgroup_table_free(struct quota *q)
 {
 	struct qgroup *group;
 
-	while ((group = qgroup_first(q))) {
-		RB_REMOVE(qgroup_tree, &q->groups, group);
-		free(group->parents);
-		free(group);
+	while ((group = qgroup_first(q)))
+		qgroup_forget(q, group);
+}
+
+void quota_begin_rescan(struct quota *q)
+{
+	for (struct qgroup *group = qgroup_first(q); group; group = qgroup_next(group)) {
+		group->rfer = group->excl = 0;
+		group->dirty = true;
 	}
+	q->gave_up = false;
+	q->rescan = 0;
+	q->flags |= BTRFS_QGROUP_STATUS_FLAG_RESCAN;
 }
 
 static void climb(struct quota *q, struct qgroup *group, struct qgroup_list *met, bool after)

@@ -8,6 +8,7 @@
 #ifndef CORE_QUOTA_QGROUP_TABLE_H
 #define CORE_QUOTA_QGROUP_TABLE_H
 
+#include <stdatomic.h>
 #include <sys/queue.h>
 
 #include "core/quota/qgroup_roots.h"
@@ -49,7 +50,9 @@ SLIST_HEAD(qgroup_list, qgroup);
 struct quota {
 	struct fs *fs;
 	struct mutex lock; /* RANK_QUOTA: groups and flags; settling alone changes the rest */
+	struct cond scanned; /* a rescan has ended */
 	struct qgroup_tree groups;
+	_Atomic bool on; /* changed in exclusive sections */
 	u64 flags;  /* of the status item */
 	u64 rescan; /* extents from here on are still to be scanned, while the flag says so */
 	u64 enable_gen; /* simple: extents made before do not count */
@@ -57,8 +60,14 @@ struct quota {
 	u64 visits;
 
 	struct committed_trees committed;
+	struct root *removed_tree;   /* of quotas that were switched off; readers may hold on to it */
 	struct touched_set moved; /* logical: where to; before: where from */
 };
+
+static inline bool quota_is_on(const struct quota *q)
+{
+	return q && atomic_load(&q->on);
+}
 
 static inline bool quota_is_simple(const struct quota *q)
 {
@@ -77,7 +86,12 @@ struct qgroup *qgroup_find(struct quota *q, u64 id);
 _must_check_ int qgroup_get(struct quota *q, u64 id, struct qgroup **ret);
 /* @child becomes a member of @parent. -ENOMEM. */
 _must_check_ int qgroup_link(struct qgroup *child, struct qgroup *parent);
+void qgroup_unlink(struct qgroup *child, struct qgroup *parent);
+/* It has no members. */
+void qgroup_forget(struct quota *q, struct qgroup *group);
 void qgroup_table_free(struct quota *q);
+/* All sums are zero, and the scan begins. */
+void quota_begin_rescan(struct quota *q);
 
 /* By number. */
 struct qgroup *qgroup_next(struct qgroup *group); /* NULL at the end */
@@ -96,6 +110,17 @@ bool quota_allows(struct fs *fs, u64 root, u64 bytes);
 /* qgroup_items.c: the quota tree */
 _must_check_ int qgroup_items_load(struct quota *q, struct reason *why);
 _must_check_ int qgroup_items_write(struct trans *trans, struct quota *q);
+/* The status item of a new tree; a group's items; relations, in both directions; a group's limits. */
+_must_check_ int qgroup_items_begin(struct trans *trans, struct quota *q);
+_must_check_ int qgroup_items_add(struct trans *trans, struct quota *q, u64 id);
+_must_check_ int qgroup_items_remove(struct trans *trans, struct quota *q, u64 id);
+_must_check_ int qgroup_items_relate(struct trans *trans, struct quota *q, u64 child, u64 parent);
+_must_check_ int qgroup_items_unrelate(struct trans *trans, struct quota *q, u64 child, u64 parent);
+_must_check_ int qgroup_items_limit(struct trans *trans, struct quota *q,
+				    const struct qgroup *group);
+
+/* qgroup_switch.c: -EBUSY if there is a subvolume @id. */
+_must_check_ int qgroup_refuse_living(struct fs *fs, u64 id);
 
 /* qgroup_account.c: the sums of full accounting */
 _must_check_ int qgroup_account(struct trans *trans, struct quota *q);

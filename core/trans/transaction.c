@@ -369,6 +369,22 @@ void trans_mark_root_dirty(struct trans *trans, struct root *root)
 	tx->roots[tx->root_count++] = root;
 }
 
+void trans_forget_root(struct trans *trans, struct root *root)
+{
+	struct transaction *tx = trans->tx;
+	size_t kept = 0;
+
+	MUTEX_SCOPE(&trans->fs->trans->lock);
+	for (size_t i = 0; i < tx->root_count; i++)
+		if (tx->roots[i] != root)
+			tx->roots[kept++] = tx->roots[i];
+	if (kept == tx->root_count)
+		return;
+	tx->root_count = kept;
+	root->dirty = false;
+	root_put(root); /* the list's */
+}
+
 void trans_add_dirty(struct trans *trans, struct extent_buffer *eb)
 {
 	struct transaction *tx = trans->tx;

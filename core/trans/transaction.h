@@ -83,6 +83,9 @@ void trans_note_dirty(struct fs *fs);
  * writing by the caller. */
 void trans_mark_root_dirty(struct trans *trans, struct root *root);
 
+/* @root is deleted in this exclusive section: it has no item any more. */
+void trans_forget_root(struct trans *trans, struct root *root);
+
 /* @eb is new or about to be changed in this transaction: it is written by the commit. Takes a
  * reference. Once per buffer and transaction (EB_DIRTY tells). */
 void trans_add_dirty(struct trans *trans, struct extent_buffer *eb);

@@ -182,3 +182,61 @@ def set_flags(path, flags):
 
 def set_nocow(path):
     set_flags(path, get_flags(path) | FS_NOCOW_FL)
+
+
+QUOTA_CTL, QGROUP_ASSIGN, QGROUP_CREATE, QGROUP_LIMIT = 0xC0109428, 0x40189429, 0x4010942A, 0x8030942B
+QUOTA_RESCAN, QUOTA_RESCAN_STATUS, QUOTA_RESCAN_WAIT = 0x4040942C, 0x8040942D, 0x942E
+QUOTA_ENABLE, QUOTA_DISABLE = 1, 2
+LIMIT_MAX_RFER = 1
+
+
+def on_folder(path, request, argument=0):
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        return fcntl.ioctl(fd, request, argument)
+    finally:
+        os.close(fd)
+
+
+def quota_ctl(mnt, command):
+    on_folder(mnt, QUOTA_CTL, struct.pack("<QQ", command, 0))
+
+
+def qgroup_create(mnt, group):
+    on_folder(mnt, QGROUP_CREATE, struct.pack("<QQ", 1, group))
+
+
+def qgroup_destroy(mnt, group):
+    on_folder(mnt, QGROUP_CREATE, struct.pack("<QQ", 0, group))
+
+
+def qgroup_relate(mnt, on, child, parent):
+    """0, or 1: a rescan is needed."""
+    return on_folder(mnt, QGROUP_ASSIGN, bytearray(struct.pack("<QQQ", on, child, parent)))
+
+
+def qgroup_assign(mnt, child, parent):
+    return qgroup_relate(mnt, 1, child, parent)
+
+
+def qgroup_unassign(mnt, child, parent):
+    return qgroup_relate(mnt, 0, child, parent)
+
+
+def qgroup_limit(mnt, group, most):
+    on_folder(mnt, QGROUP_LIMIT, bytearray(struct.pack("<QQQQQQ", group, LIMIT_MAX_RFER, most, 0, 0, 0)))
+
+
+def quota_rescan(mnt):
+    on_folder(mnt, QUOTA_RESCAN, bytes(64))
+
+
+def quota_rescan_wait(mnt):
+    on_folder(mnt, QUOTA_RESCAN_WAIT)
+
+
+def quota_rescan_status(mnt):
+    """(1 if one runs, how far it is)"""
+    raw = bytearray(64)
+    on_folder(mnt, QUOTA_RESCAN_STATUS, raw)
+    return struct.unpack_from("<QQ", raw)

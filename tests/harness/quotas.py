@@ -88,3 +88,9 @@ def unscanned(leaf):
             struct.pack_into("<QQ", leaf, 101 + place + 16, flags | RESCAN, 0)
         elif kind == INFO_KEY:
             struct.pack_into("<QQQQ", leaf, 101 + place + 8, 0, 0, 0, 0)
+
+
+def relations(image):
+    """(child, parent) of every membership."""
+    found = re.findall(r"key \((\d+/\d+) QGROUP_RELATION (\d+/\d+)\)", images.dump_tree(image, "-t", "8"))
+    return {pair for pair in found if int(pair[0].split("/")[0]) < int(pair[1].split("/")[0])}
