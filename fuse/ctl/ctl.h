@@ -37,7 +37,8 @@ bool ctl_one_argument(const char *command, int argc, int optind_now);
 /* Prints what getopt did not understand; the exit code. */
 int ctl_bad_option(const char *command, char **argv, int optopt_now);
 
-extern const struct command balance_commands[], filesystem_commands[], device_commands[];
+extern const struct command balance_commands[], filesystem_commands[], device_commands[],
+	qgroup_commands[], quota_commands[];
 int ctl_balance_full(struct ctl *ctl, const char *path);
 int ctl_stats(struct ctl *ctl, int argc, char **argv);
 int ctl_umount(struct ctl *ctl, int argc, char **argv);

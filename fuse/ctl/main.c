@@ -99,6 +99,9 @@ static const struct group {
 	 "devices of a filesystem"},
 	{"filesystem", filesystem_commands, "btrfusectl filesystem <command> [<args>]",
 	 "overall filesystem tasks and information"},
+	{"qgroup", qgroup_commands, "btrfusectl qgroup <command> [options] <path>",
+	 "quota groups"},
+	{"quota", quota_commands, "btrfusectl quota <command> [options] <path>", "quotas on and off"},
 };
 
 #define GROUP_COUNT (sizeof(groups) / sizeof(groups[0]))

@@ -145,3 +145,42 @@ def test_members_that_share_nothing_need_no_rescan(subject, quota_image):
     assert ioctls.qgroup_unassign(m.path, 5, 3 * GROUP | 7) == 0
     m.umount()
     assert quotas.verify(quota_image).sums["3/7"] == (0, 0)
+
+
+def table(text):
+    """Rows of `qgroup show` without the column of paths."""
+    return [line.split()[:7] for line in text.splitlines() if line[:1].isdigit()]
+
+
+@pytest.mark.fuse_only
+def test_btrfusectl_speaks_like_btrfs(subject, build, quota_image):
+    def ctl(*argv, code=0):
+        done = run(os.path.join(build, "fuse", "btrfusectl"), *argv, check=False)
+        assert done.returncode == code, (argv, done.out)
+        return done.out
+
+    m = subject.mount(quota_image, "noatime")
+    ctl("qgroup", "create", "1/5", m.path)
+    ctl("qgroup", "create", "1/5", m.path, code=1)
+    assert "rescan scheduled" in ctl("qgroup", "assign", "0/257", "1/5", m.path)
+    ctl("quota", "rescan", "-W", m.path)
+    ctl("qgroup", "limit", "700m", "1/5", m.path)
+    ctl("qgroup", "limit", "-e", "2G", "1/1", m.path)
+    assert "started" in ctl("quota", "rescan", "-w", m.path)
+    assert ctl("quota", "rescan", "-s", m.path) == "no rescan operation in progress\n"
+    ours = ctl("qgroup", "show", "--raw", "-pcre", m.path)
+    assert len(table(ctl("qgroup", "show", "-f", m.join("c")))) == 1
+    m.umount()
+    quotas.verify(quota_image)
+    with KernelMount(quota_image, "ro") as mnt:
+        theirs = run("btrfs", "qgroup", "show", "--raw", "-pcre", mnt).stdout
+    assert table(ours) == table(theirs)
+    m = subject.mount(quota_image, "noatime")
+    ctl("qgroup", "limit", "none", "1/5", m.path)
+    ctl("qgroup", "remove", "0/257", "1/5", m.path)
+    ctl("qgroup", "destroy", "1/5", m.path)
+    ctl("quota", "disable", m.path)
+    assert "not enabled" in ctl("qgroup", "show", m.path, code=1)
+    ctl("quota", "enable", m.path)
+    m.umount()
+    images.check(quota_image)
