@@ -189,6 +189,8 @@ static int load_global_tree(struct fs *fs, const struct global_tree *tree, struc
 
 	if (r >= 0 || (r == -ENOENT && tree->optional))
 		return 0;
+	if (tree->id == BTRFS_QUOTA_TREE_OBJECTID && fs->readonly)
+		return 0; /* needed by who writes */
 	if (!(fs->opt.rescue & RESCUE_BAD_ROOTS)) {
 		reason_set(why, "cannot read the %s tree: %s", tree->name, strerror(-r));
 		return r;

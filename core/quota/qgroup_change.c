@@ -121,23 +121,31 @@ int qgroup_destroy(struct fs *fs, u64 id)
 
 /* ---- members ---- */
 
-static bool is_above(const struct qgroup *upper, const struct qgroup *lower)
+static bool climb_to(struct quota *q, struct qgroup *lower, const struct qgroup *upper)
 {
-	if (upper == lower)
+	if (lower == upper)
 		return true;
+	if (lower->visit == q->visits)
+		return false;
+	lower->visit = q->visits;
 	for (u32 i = 0; i < lower->parent_count; i++)
-		if (is_above(upper, lower->parents[i]))
+		if (climb_to(q, lower->parents[i], upper))
 			return true;
 	return false;
 }
 
+static bool is_above(struct quota *q, const struct qgroup *upper, struct qgroup *lower)
+{
+	q->visits++;
+	return climb_to(q, lower, upper);
+}
+
 /* Groups from @parent upwards that were not, or are not any more, above @child: theirs is what it has
  * alone. Lock held; @child and @parent are not related now. */
-static void shift_sums(struct quota *q, const struct qgroup *child, const struct qgroup *parent,
-		       int sign)
+static void shift_sums(struct quota *q, struct qgroup *child, struct qgroup *parent, int sign)
 {
 	for (struct qgroup *g = qgroup_first(q); g; g = qgroup_next(g)) {
-		if (!is_above(g, parent) || is_above(g, child))
+		if (!is_above(q, g, parent) || is_above(q, g, child))
 			continue;
 		g->rfer += sign > 0 ? child->rfer : -MIN(child->rfer, g->rfer);
 		g->excl += sign > 0 ? child->excl : -MIN(child->excl, g->excl);
