@@ -106,30 +106,55 @@ static int load_root(struct tree_state *st, u64 id, struct root **ret)
 	return root_load_from(st->root_tree, id, ret);
 }
 
+/* Where the tree @id is, or belongs. */
+static size_t root_position(const struct tree_state *st, u64 id)
+{
+	size_t low = 0, high = st->root_count;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (st->roots[mid].id < id)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+static int roots_grow(struct tree_state *st)
+{
+	size_t room = st->root_room ? st->root_room * 2 : 8;
+	struct held_root *roots;
+
+	if (st->root_count < st->root_room)
+		return 0;
+	roots = reallocarray(st->roots, room, sizeof(*roots));
+	if (!roots)
+		return -ENOMEM;
+	st->roots = roots;
+	st->root_room = room;
+	return 0;
+}
+
 /* The subvolume's tree in this state, borrowed; -ENOENT: there is none. */
 static int state_root(struct tree_state *st, u64 id, struct root **ret)
 {
+	size_t at = root_position(st, id);
 	struct root *root = NULL;
 	int r;
 
-	for (size_t i = 0; i < st->root_count; i++)
-		if (st->roots[i].id == id) {
-			*ret = st->roots[i].root;
-			return *ret ? 0 : -ENOENT;
-		}
-	if (st->root_count == st->root_room) {
-		size_t room = st->root_room ? st->root_room * 2 : 8;
-		struct held_root *roots = reallocarray(st->roots, room, sizeof(*roots));
-
-		if (!roots)
-			return -ENOMEM;
-		st->roots = roots;
-		st->root_room = room;
+	if (at < st->root_count && st->roots[at].id == id) {
+		*ret = st->roots[at].root;
+		return *ret ? 0 : -ENOENT;
 	}
-	r = load_root(st, id, &root);
+	r = roots_grow(st);
+	r = r < 0 ? r : load_root(st, id, &root);
 	if (r < 0 && r != -ENOENT)
 		return r;
-	st->roots[st->root_count++] = (struct held_root){id, root};
+	memmove(&st->roots[at + 1], &st->roots[at], (st->root_count - at) * sizeof(*st->roots));
+	st->roots[at] = (struct held_root){id, root};
+	st->root_count++;
 	*ret = root;
 	return r;
 }
@@ -280,7 +305,7 @@ static int parent_of(struct way *way, struct root *root, const struct key *first
 	    node_blockptr(eb->data, (u32)path.slots[path.lowest_level]) != way->info->logical)
 		return lost(way, &(struct ref){.root = root->id});
 	*parent = eb->logical;
-	return unshared(root, eb);
+	return eb == root->node || unshared(root, eb); /* a top node is never shared */
 }
 
 static int node_holders(struct way *way, const struct ref_count *held)

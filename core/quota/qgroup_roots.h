@@ -46,7 +46,7 @@ struct tree_state {
 	struct root_sets *sets;
 	struct root *extent_root;
 	struct root *root_tree; /* NULL: the state of now */
-	struct held_root *roots;
+	struct held_root *roots; /* by number */
 	size_t root_count, root_room;
 	struct node_roots *memo; /* hash with open addressing */
 	size_t memo_count, memo_room;

@@ -17,9 +17,9 @@ def btrfs(*argv):
     return run("btrfs", *argv)
 
 
-def make_quota_image(path):
+def make_quota_image(path, *mkfs):
     """Three subvolumes, snapshots of them, extents shared within and between them, groups of groups."""
-    images.make(path, 512)
+    images.make(path, 512, *mkfs)
     with KernelMount(path, "noatime") as mnt:
         for name in "abc":
             btrfs("subvolume", "create", f"{mnt}/{name}")
@@ -56,6 +56,16 @@ def fill(mnt):
 @pytest.fixture
 def quota_image(image_cache, scratch):
     return image_cache("quota", make_quota_image, os.path.join(scratch, "quota"))
+
+
+def make_deep_image(path):
+    """Three levels of nodes: what is shared is mostly implied."""
+    make_quota_image(path, "-n", "4096")
+
+
+@pytest.fixture
+def deep_image(image_cache, scratch):
+    return image_cache("deep-quota", make_deep_image, os.path.join(scratch, "deep"))
 
 
 def test_the_image_is_right_to_begin_with(quota_image):
@@ -100,15 +110,40 @@ def change(rng, mnt):
         ioctls.sync_fs(mnt)
 
 
-@pytest.mark.parametrize("seed,options", [(1, "noatime"), (2, "noatime,compress=zstd")])
-def test_random_changes_keep_the_sums(subject, quota_image, full, seed, options):
+def change_and_verify(subject, image, seed, rounds, options="noatime"):
     rng = random.Random(seed)
-    for _ in range(6 if full else 2):
-        m = subject.mount(quota_image, options)
+    for _ in range(rounds):
+        m = subject.mount(image, options)
         for _ in range(250):
             change(rng, m.path)
         m.umount()
-        quotas.verify(quota_image)
+        quotas.verify(image)
+
+
+@pytest.mark.parametrize("seed,options", [(1, "noatime"), (2, "noatime,compress=zstd")])
+def test_random_changes_keep_the_sums(subject, quota_image, full, seed, options):
+    change_and_verify(subject, quota_image, seed, 6 if full else 2, options)
+
+
+def test_random_changes_to_deep_trees_keep_the_sums(subject, deep_image, full):
+    change_and_verify(subject, deep_image, 8, 12 if full else 2)
+    m = subject.mount(deep_image, "noatime")
+    assert ioctls.balance(m.path, metadata={}).error == 0
+    m.umount()
+    quotas.verify(deep_image)
+    change_and_verify(subject, deep_image, 9, 1)
+
+
+def test_deep_trees_after_the_kernel_has_moved_and_deleted(subject, deep_image):
+    """Full backrefs, nodes with the relocation flag, keyed references: all that the kernel leaves behind."""
+    with KernelMount(deep_image, "noatime,commit=1") as mnt:
+        run("btrfs", "balance", "start", "-m", "-d", "-f", mnt)
+        btrfs("subvolume", "delete", f"{mnt}/b-snap")
+        btrfs("subvolume", "sync", mnt)
+        btrfs("subvolume", "snapshot", f"{mnt}/b-snap2", f"{mnt}/b-snap")
+        run("btrfs", "balance", "start", "-m", "-f", mnt)
+        quotas.rescan(mnt)
+    change_and_verify(subject, deep_image, 10, 2)
 
 
 def test_relocation_changes_no_sums(subject, quota_image):
