@@ -148,7 +148,7 @@ int quota_settle(struct trans *trans)
 	if (r < 0)
 		return r;
 	if (accounts_fully(q)) {
-		r = qgroup_account(trans, q);
+		r = qgroup_account(q);
 		if (r < 0)
 			give_up(q, r);
 	}

@@ -244,13 +244,12 @@ static int account(struct account *a, bool *last)
 	return r;
 }
 
-int qgroup_account(struct trans *trans, struct quota *q)
+int qgroup_account(struct quota *q)
 {
 	_cleanup_(account_end) struct account a;
 	bool last = false;
 	int r = account_begin(&a, q);
 
-	(void)trans;
 	if (r == 0)
 		r = account(&a, &last);
 	if (r == 0)

@@ -194,12 +194,7 @@ static bool unshared(const struct root *root, const struct extent_buffer *eb)
 	       !(node_flags(eb->data) & BTRFS_HEADER_FLAG_RELOC);
 }
 
-/* Leaves that may have further holders: looked at when the tree's lock is given back. */
-struct leaves {
-	u64 *v;
-	u32 nr, room;
-};
-
+/* @leaves: those that may have further holders; looked at when the tree's lock is given back. */
 static int leaf_found(struct way *way, struct root *root, const struct extent_buffer *leaf,
 		      struct root_list *leaves)
 {

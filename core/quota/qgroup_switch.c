@@ -106,29 +106,12 @@ int quota_enable(struct fs *fs)
 	return switch_run(fs, true, switch_on, "enabling quotas");
 }
 
-/* Whatever is in it goes. */
-static int empty_tree(struct trans *trans, struct root *root)
-{
-	struct key first = KEY_MIN;
-
-	for (;;) {
-		_cleanup_path_ struct path path = {};
-		int r = tree_search_cow_next(trans, root, &first, -1, &path);
-
-		if (r < 0)
-			return r == -ENOENT ? 0 : r;
-		r = tree_delete_range_in_leaf(trans, &path, (int)path_nritems(&path));
-		if (r < 0)
-			return r;
-	}
-}
-
 /* Who is looking at the tree keeps it in memory until the unmount. */
 static int remove_tree(struct trans *trans, struct quota *q)
 {
 	struct root *root = q->fs->quota_root;
 	struct key key = KEY(root->id, BTRFS_ROOT_ITEM_KEY, 0), first = KEY_MIN;
-	int r = empty_tree(trans, root);
+	int r = tree_delete_all(trans, root);
 
 	if (r == 0)
 		r = tree_cow_node(trans, root, &first, 0, 0);

@@ -123,6 +123,6 @@ _must_check_ int qgroup_items_limit(struct trans *trans, struct quota *q,
 _must_check_ int qgroup_refuse_living(struct fs *fs, u64 id);
 
 /* qgroup_account.c: the sums of full accounting */
-_must_check_ int qgroup_account(struct trans *trans, struct quota *q);
+_must_check_ int qgroup_account(struct quota *q);
 
 #endif

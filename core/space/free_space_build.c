@@ -28,23 +28,6 @@ bool free_space_tree_valid(const struct fs *fs)
 	return (fs->compat_ro & TREE_FLAGS) == TREE_FLAGS;
 }
 
-/* Whatever the old tree says goes. */
-static int empty_tree(struct trans *trans, struct root *root)
-{
-	struct key first = KEY_MIN;
-
-	for (;;) {
-		_cleanup_path_ struct path path = {};
-		int r = tree_search_cow_next(trans, root, &first, -1, &path);
-
-		if (r < 0)
-			return r == -ENOENT ? 0 : r;
-		r = tree_delete_range_in_leaf(trans, &path, (int)path_nritems(&path));
-		if (r < 0)
-			return r;
-	}
-}
-
 static void mark_all_unbuilt(struct fs *fs)
 {
 	struct space *s = fs->space;
@@ -69,7 +52,7 @@ static int start_tree(struct trans *trans)
 	int r;
 
 	if (fs->fst_stale)
-		r = empty_tree(trans, fs->fst_stale);
+		r = tree_delete_all(trans, fs->fst_stale);
 	else
 		r = root_create(trans, BTRFS_FREE_SPACE_TREE_OBJECTID, &fs->fst_stale);
 	if (r < 0)

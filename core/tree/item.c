@@ -100,6 +100,22 @@ int tree_delete(struct trans *trans, struct path *path)
 	return tree_delete_range_in_leaf(trans, path, 1);
 }
 
+int tree_delete_all(struct trans *trans, struct root *root)
+{
+	struct key first = KEY_MIN;
+
+	for (;;) {
+		_cleanup_path_ struct path path = {};
+		int r = tree_search_cow_next(trans, root, &first, -1, &path);
+
+		if (r < 0)
+			return r == -ENOENT ? 0 : r;
+		r = tree_delete_range_in_leaf(trans, &path, (int)path_nritems(&path));
+		if (r < 0)
+			return r;
+	}
+}
+
 int tree_delete_key(struct trans *trans, struct root *root, const struct key *key)
 {
 	_cleanup_path_ struct path path = {};

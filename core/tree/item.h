@@ -60,6 +60,8 @@ _must_check_ int tree_insert_here(struct trans *trans, struct path *path, const 
  */
 _must_check_ int tree_delete(struct trans *trans, struct path *path);
 _must_check_ int tree_delete_range_in_leaf(struct trans *trans, struct path *path, int count);
+/* Every item of the tree, which keeps one empty leaf. */
+_must_check_ int tree_delete_all(struct trans *trans, struct root *root);
 _must_check_ int tree_delete_key(struct trans *trans, struct root *root, const struct key *key);
 
 /* Grows the item at the path by @delta zero bytes at its end; makes room itself. */
