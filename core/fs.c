@@ -16,6 +16,7 @@
 #include "core/file/plain_cache.h"
 #include "core/inode/inode.h"
 #include "core/inode/orphan.h"
+#include "core/log/log_write.h"
 #include "core/log/replay.h"
 #include "core/quota/qgroup.h"
 #include "core/space/free_space_build.h"
@@ -85,6 +86,8 @@ static int create_parts(struct fs *fs)
 		r = delayed_refs_create(&fs->drefs);
 	if (r == 0)
 		r = trans_mgr_create(fs);
+	if (r == 0)
+		r = tree_log_create(fs);
 	if (r == 0)
 		r = root_table_create(fs);
 	if (r == 0)
@@ -340,6 +343,7 @@ static void destroy(struct fs *fs)
 	work_pool_destroy(fs->workers);
 	plain_cache_destroy(fs->plain_cache);
 	trans_mgr_destroy(fs);
+	tree_log_destroy(fs);
 	space_destroy(fs);
 	root_put(fs->top_root);
 	if (fs->roots)

@@ -19,6 +19,7 @@ struct node_cache;
 struct space;
 struct delayed_refs;
 struct trans_mgr;
+struct tree_log;
 struct epochs;
 struct inode_table;
 struct root_table;
@@ -54,6 +55,7 @@ struct fs_options {
 	u8 compress_type;    /* enum compress_type; none: zlib where files ask for it */
 	int compress_level;  /* 0: default */
 	bool nologreplay;
+	bool notreelog;      /* fsync commits */
 	bool noatime;        /* FUSE updates no atimes; kept for showing */
 	unsigned rescue;     /* enum rescue; read-only mounts */
 	unsigned commit_s;   /* 0: 30 */
@@ -111,6 +113,7 @@ struct fs {
 	struct node_cache *cache;
 	struct epochs *epochs;
 	struct trans_mgr *trans;
+	struct tree_log *log;
 	struct delayed_refs *drefs;
 	struct space *space;
 	struct inode_table *inodes;

@@ -59,7 +59,7 @@ static const char usage_text[] =
 	"\n"
 	"  -f            stay in the foreground, messages to standard error\n"
 	"  -o OPTIONS    ro, subvol=PATH, subvolid=ID, nodatacow, nodatasum, commit=SECONDS,\n"
-	"                noatime, relatime, nodiratime, nologreplay, nosuid, nodev, noexec,\n"
+	"                noatime, relatime, nodiratime, nologreplay, notreelog, nosuid, nodev, noexec,\n"
 	"                allow_other, cache_size=N[K|M|G], threads=N; several devices:\n"
 	"                device=PATH (repeated), scan=DIR (repeated), degraded\n"
 	"  -h, --help    this text\n"

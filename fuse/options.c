@@ -152,6 +152,18 @@ static int apply_commit(struct options *o, const struct option *opt, const char 
 	return 0;
 }
 
+static int apply_notreelog(struct options *o, const struct option *opt, const char *value)
+{
+	o->fs.notreelog = true;
+	return 0;
+}
+
+static int apply_treelog(struct options *o, const struct option *opt, const char *value)
+{
+	o->fs.notreelog = false;
+	return 0;
+}
+
 static int apply_nologreplay(struct options *o, const struct option *opt, const char *value)
 {
 	o->fs.nologreplay = true;
@@ -326,6 +338,8 @@ static const struct option option_table[] = {
 	{"compress-force", apply_compress, .takes_value = true},
 	{"commit", apply_commit, true},
 	{"nologreplay", apply_nologreplay},
+	{"notreelog", apply_notreelog},
+	{"treelog", apply_treelog},
 	{"norecovery", apply_nologreplay},
 	{"rescue", apply_rescue, true},
 	{"usebackuproot", apply_usebackuproot},
@@ -346,7 +360,7 @@ static const char *const known_names[] = {
 	"check_int",	"discard",	 "nodiscard",	 "enospc_debug", "noenospc_debug",
 	"fatal_errors", "flushoncommit", "noflushoncommit", "fragment", "inode_cache",
 	"max_inline",	 "metadata_ratio", "nospace_cache", "ssd",	"nossd",
-	"ssd_spread",	"nossd_spread",	 "thread_pool",	 "treelog",	"notreelog",
+	"ssd_spread",	"nossd_spread",	 "thread_pool",
 	"user_subvol_rm_allowed", "ref_verify", "ref_tracker", "strictatime",
 	"lazytime",	"sync",		 "dirsync",	 "mand",	"iversion",
 	"bind",		 "loop",	 "sizelimit",

@@ -217,6 +217,11 @@ static int store(struct trans *trans, struct path *path, u64 logical, u64 sector
 
 int csum_insert(struct trans *trans, u64 logical, u64 len, const u8 *csums)
 {
+	return csum_insert_in(trans, trans->fs->csum_root, logical, len, csums);
+}
+
+int csum_insert_in(struct trans *trans, struct root *root, u64 logical, u64 len, const u8 *csums)
+{
 	struct fs *fs = trans->fs;
 	u64 sectors = len / fs->sectorsize;
 
@@ -224,7 +229,7 @@ int csum_insert(struct trans *trans, u64 logical, u64 len, const u8 *csums)
 		_cleanup_path_ struct path path = {};
 		struct key key = csum_key(logical);
 		u64 done = 0;
-		int r = tree_search_cow(trans, fs->csum_root, &key, 0, &path);
+		int r = tree_search_cow(trans, root, &key, 0, &path);
 
 		if (r < 0)
 			return r;

@@ -32,6 +32,10 @@ _must_check_ int csum_any(struct fs *fs, u64 logical, u64 len);
 /* Stores the checksums of [@logical, +@len); existing ones are replaced. Errors: abort. */
 _must_check_ int csum_insert(struct trans *trans, u64 logical, u64 len, const u8 *csums);
 
+/* The same in another tree that holds checksum items (a log). */
+_must_check_ int csum_insert_in(struct trans *trans, struct root *root, u64 logical, u64 len,
+				const u8 *csums);
+
 /* Forgets those in the range, if any; cuts and splits items. Errors: abort. */
 _must_check_ int csum_delete(struct trans *trans, u64 logical, u64 len);
 

@@ -15,6 +15,7 @@
 
 #include "core/extent/extent_find.h"
 #include "core/fs.h"
+#include "core/log/log_nodes.h"
 #include "core/space/space.h"
 #include "core/trans/transaction.h"
 #include "core/tree/node_cache.h"
@@ -75,12 +76,24 @@ static void header_init(struct trans *trans, struct extent_buffer *eb)
 	memcpy(node_chunk_tree_uuid(eb->data), fs->chunk_tree_uuid, sizeof(fs->chunk_tree_uuid));
 }
 
+/* The first reference, and a place among what the commit writes. */
+static int block_register(struct trans *trans, struct root *root, struct extent_buffer *eb,
+			  const struct key *first_key)
+{
+	struct ref ref = ref_tree_block(root->id, 0);
+	int r = dref_add_new(trans, eb->logical, trans->fs->nodesize, eb->level,
+			     BTRFS_EXTENT_FLAG_TREE_BLOCK, &ref, first_key);
+
+	if (!r)
+		trans_add_dirty(trans, eb);
+	return r;
+}
+
 /* An address, memory and the first reference; @from: whose contents it gets. */
 static int block_new(struct trans *trans, struct root *root, u8 level, const struct key *first_key,
 		     const struct extent_buffer *from, struct extent_buffer **ret)
 {
 	struct fs *fs = trans->fs;
-	struct ref ref = ref_tree_block(root->id, 0);
 	_cleanup_eb_ struct extent_buffer *eb = NULL;
 	u64 logical;
 	int r = space_alloc_tree_block(fs, root->id == BTRFS_CHUNK_TREE_OBJECTID, &logical);
@@ -93,12 +106,10 @@ static int block_new(struct trans *trans, struct root *root, u8 level, const str
 	if (from)
 		eb_copy_content(eb, from);
 	header_init(trans, eb);
-	r = dref_add_new(trans, logical, fs->nodesize, level, BTRFS_EXTENT_FLAG_TREE_BLOCK, &ref,
-			 first_key);
+	r = root->log ? log_nodes_add(root->log, eb) : block_register(trans, root, eb, first_key);
 	if (r)
 		return r;
 	node_cache_insert_new(eb);
-	trans_add_dirty(trans, eb);
 	*ret = TAKE(eb);
 	return 0;
 }
@@ -148,7 +159,7 @@ static void forget(struct trans *trans, struct extent_buffer *eb)
 
 static int drop_unshared(struct trans *trans, struct root *root, struct extent_buffer *eb)
 {
-	int r = drop_own_ref(trans, root, eb);
+	int r = root->log ? 0 : drop_own_ref(trans, root, eb);
 
 	if (!r)
 		forget(trans, eb);

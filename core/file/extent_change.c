@@ -5,12 +5,13 @@
  * Invariants: every change of an item queues its reference change under the same tree write lock;
  * nbytes counts REG and PREALLOC lengths and inline data. A leaf that was copied for writing is
  * this root's own, so references are always by (root, ino, off - extent_off). Cutting an item
- * keeps its generation. An error leaves the transaction aborted.
+ * keeps its generation. The log is told what changed. An error leaves the transaction aborted.
  */
 #include "core/extent/extent_alloc.h"
 #include "core/file/file_extent.h"
 #include "core/fs.h"
 #include "core/inode/inode.h"
+#include "core/log/log_write.h"
 #include "core/trans/transaction.h"
 #include "core/tree/item.h"
 
@@ -168,6 +169,8 @@ int file_extent_drop(struct trans *trans, struct inode *inode, u64 start, u64 en
 
 	if (r == 0)
 		r = nbytes_add(trans, inode, -(s64)bytes);
+	if (r == 0)
+		log_extents_changed(trans, inode, start, *ret_end);
 	return r < 0 ? failed(trans, r, "dropping file extents") : 0;
 }
 
@@ -181,6 +184,7 @@ int file_extent_insert(struct trans *trans, struct inode *inode, const struct fi
 	r = tree_insert(trans, inode->root, &key, &item, sizeof(item));
 	if (r == 0 && m->disk_bytenr)
 		r = nbytes_add(trans, inode, (s64)m->len);
+	log_extents_changed(trans, inode, m->off, mapping_end(m));
 	return r < 0 ? failed(trans, r, "adding a file extent") : 0;
 }
 
@@ -218,6 +222,7 @@ int file_extent_append(struct trans *trans, struct inode *inode, const struct fi
 		int r2 = nbytes_add(trans, inode, (s64)m->len);
 
 		r = r2 < 0 ? r2 : 1;
+		log_extents_changed(trans, inode, m->off, mapping_end(m));
 	}
 	return r < 0 ? failed(trans, r, "growing a file extent") : r;
 }
@@ -241,6 +246,7 @@ int file_extent_insert_inline(struct trans *trans, struct inode *inode, const vo
 	}
 	if (r == 0)
 		r = nbytes_add(trans, inode, ram_bytes);
+	log_extents_changed(trans, inode, 0, trans->fs->sectorsize);
 	return r < 0 ? failed(trans, r, "adding an inline extent") : 0;
 }
 
@@ -281,6 +287,7 @@ static int cut_last(struct trans *trans, struct inode *inode, u64 size, u64 *ret
 		return 1;
 	if (m.type == MAPPING_INLINE) {
 		*ret_from = size;
+		log_extents_changed(trans, inode, 0, trans->fs->sectorsize);
 		r = cut_inline(trans, &path, &m, size, ret_bytes);
 		return r < 0 ? r : 1;
 	}
@@ -305,5 +312,6 @@ int file_extent_cut_tail(struct trans *trans, struct inode *inode, u64 size, uns
 			r = r2 < 0 ? r2 : r;
 		}
 	}
+	log_extents_changed(trans, inode, ALIGN_UP(size, (u64)inode->fs->sectorsize), UINT64_MAX);
 	return r < 0 ? failed(trans, r, "cutting a file's end") : r;
 }

@@ -11,6 +11,7 @@
 #ifndef CORE_FILE_FILE_H
 #define CORE_FILE_FILE_H
 
+#include "core/file/range_lock.h"
 #include "disk/base/types.h"
 
 struct fs;
@@ -41,6 +42,10 @@ _must_check_ int file_write(struct inode *inode, u64 off, const void *buf, u32 l
 
 /* All that was written before is durable on return; reports a failed write-back once. */
 _must_check_ int file_fsync(struct inode *inode, bool datasync);
+
+/* Waits until nobody reads, writes or writes back anything of the file, and keeps it so until @ret is
+ * unlocked. The inode's lock may be held. -ENOMEM. */
+_must_check_ int file_hold(struct inode *inode, struct range_lock *ret);
 
 /* Dirty data of the inode goes to the device (no device flush, no commit). A range form too. The
  * caller may hold the inode's lock. */

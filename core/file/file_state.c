@@ -64,6 +64,16 @@ void file_state_free(struct inode *inode)
 	state_free(st);
 }
 
+int file_hold(struct inode *inode, struct range_lock *ret)
+{
+	struct file_state *st = file_state_get(inode);
+
+	if (!st)
+		return -ENOMEM;
+	range_lock(&st->ranges, ret, 0, UINT64_MAX, true);
+	return 0;
+}
+
 void file_state_clean(struct file_state *st, u64 start, u64 end)
 {
 	u64 before, after;

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * fsync.c - making a file durable: write-back, then a commit, or only a flush of the device when
- * a data sync finds that nothing of the file waits for a commit (overwrites in place).
+ * fsync.c - making a file durable: write-back, then a log of it (core/log) or, where that cannot be, a
+ * commit; only a flush of the device when a data sync finds that nothing of the file waits for more
+ * (overwrites in place).
  */
 #include "core/file/file.h"
 #include "core/file/file_state.h"
 #include "core/fs.h"
+#include "core/log/log_write.h"
 #include "core/trans/transaction.h"
 #include "disk/base/sync_point.h"
 #include "disk/volume/volume.h"
@@ -45,5 +47,6 @@ int file_fsync(struct inode *inode, bool datasync)
 		return fs->readonly && !atomic_load(&fs->error) ? 0 : r;
 	if ((datasync && st && !needs_commit(inode, st)) || !GUARD(switch_fsync))
 		return volume_flush(fs->vol);
-	return trans_commit(fs);
+	r = log_sync_inode(inode);
+	return r == 1 ? trans_commit(fs) : r;
 }

@@ -11,6 +11,7 @@
 #include "core/file/file_extent.h"
 #include "core/fs.h"
 #include "core/inode/inode.h"
+#include "core/log/log_write.h"
 #include "core/trans/transaction.h"
 #include "core/tree/item.h"
 
@@ -163,6 +164,7 @@ int file_extent_mark_written(struct trans *trans, struct inode *inode, const str
 {
 	int r = mark_written(trans, inode, m, start, end);
 
+	log_extents_changed(trans, inode, start, end);
 	if (r < 0)
 		trans_abort(trans, r, "marking a preallocated extent written");
 	return r;

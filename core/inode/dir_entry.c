@@ -3,6 +3,7 @@
 #include "core/inode/dir_entry.h"
 
 #include "core/inode/name_item.h"
+#include "core/log/log_write.h"
 #include "core/trans/transaction.h"
 #include "core/tree/item.h"
 #include "disk/base/log.h"
@@ -56,6 +57,7 @@ int dir_entry_delete(struct trans *trans, struct root *root, u64 dir, struct nam
 
 	if (r < 0)
 		return r;
+	log_name_dropped(trans, root->id, dir, name);
 	key = KEY(dir, BTRFS_DIR_INDEX_KEY, index);
 	r = tree_delete_key(trans, root, &key);
 	if (r == -ENOENT)

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "core/log/log_write.h"
 #include "core/space/reservation.h"
 #include "disk/base/lock.h"
 #include "disk/base/types.h"
@@ -91,6 +92,8 @@ struct inode {
 	/* What the compression property says: 0 not looked up yet, else its type + 1. Changed with
 	 * inode->lock held for writing. */
 	_Atomic u8 compression_known;
+
+	struct log_inode log;
 
 	struct file_state *_Atomic file; /* F's; created on demand, freed by file_state_free() */
 };

@@ -4,6 +4,7 @@
 
 #include "core/fs.h"
 #include "core/inode/name_item.h"
+#include "core/log/log_write.h"
 #include "core/tree/item.h"
 #include "disk/base/log.h"
 #include "disk/format/hash.h"
@@ -84,6 +85,7 @@ int inode_ref_delete(struct trans *trans, struct root *root, u64 ino, u64 parent
 	struct key key = ref_key(ino, parent);
 	int r = name_item_cut(trans, root, &key, name, parent);
 
+	log_inode_renamed(trans, root->id, ino);
 	if (r == -ENOENT && has_extrefs(root)) {
 		key = extref_key(ino, parent, name);
 		r = name_item_cut(trans, root, &key, name, parent);

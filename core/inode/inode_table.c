@@ -61,6 +61,7 @@ void inode_free(struct inode *inode)
 	if (!inode)
 		return;
 	file_state_free(inode);
+	log_ranges_free(&inode->log.changed);
 	if (inode->item_rsv.bytes)
 		space_release_meta(inode->fs, &inode->item_rsv);
 	mutex_destroy(&inode->attr_lock);
@@ -176,6 +177,7 @@ static int load(struct inode *inode)
 	MUTEX_SCOPE(&t->lock);
 	inode->loading = false;
 	inode->type = inode->a.mode & S_IFMT;
+	inode->log.unknown = inode->a.transid;
 	if (r < 0)
 		remove_locked(t, inode);
 	cond_broadcast(&t->changed);

@@ -193,8 +193,10 @@ static int link_joined(struct trans *trans, struct inode *inode, struct inode *d
 	if (r < 0)
 		return r;
 	namei_touch(inode);
-	if (add_link(inode) == 1)
+	if (add_link(inode) == 1) {
+		log_inode_renamed(trans, dir->root->id, inode->ino); /* it may be an orphan there */
 		r = orphan_delete(trans, dir->root, inode->ino);
+	}
 	inode->linkable = false;
 	if (r == 0)
 		r = inode_item_write(trans, inode);

@@ -11,6 +11,7 @@
 #include <errno.h>
 
 #include "core/fs.h"
+#include "core/log/log_write.h"
 #include "core/space/free_space_tree.h"
 #include "core/space/space_impl.h"
 #include "core/trans/transaction.h"
@@ -237,11 +238,19 @@ static struct block_group *next_pending(struct space *s)
 	return bg;
 }
 
+bool space_chunks_pending(struct fs *fs)
+{
+	MUTEX_SCOPE(&fs->space->lock);
+	return !TAILQ_EMPTY(&fs->space->pending);
+}
+
 int space_commit_pending_chunks(struct trans *trans)
 {
 	struct block_group *bg;
 	int changed = 0;
 
+	if (space_chunks_pending(trans->fs))
+		log_must_commit(trans);
 	while ((bg = next_pending(trans->fs->space))) {
 		int r = space_ensure_system(trans->fs);
 

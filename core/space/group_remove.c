@@ -9,6 +9,7 @@
 #include <errno.h>
 
 #include "core/fs.h"
+#include "core/log/log_write.h"
 #include "core/space/free_space_cache.h"
 #include "core/space/free_space_tree.h"
 #include "core/space/space_impl.h"
@@ -92,6 +93,7 @@ int block_group_remove(struct trans *trans, struct block_group *bg)
 		return -EBUSY;
 	if (!chunk || !unregister(trans->fs->space, bg))
 		return -EBUSY;
+	log_must_commit(trans);
 	r = delete_items(trans, bg, chunk);
 	return r < 0 ? r : forget_later(trans, bg->logical);
 }

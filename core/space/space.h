@@ -60,6 +60,8 @@ _must_check_ int space_alloc_cancelled(struct trans *trans, u64 logical, u64 len
 
 /* ---- commit ---- */
 
+/* There are chunks that the trees do not know yet. */
+bool space_chunks_pending(struct fs *fs);
 /* Writes chunk, device extents, group, free-space items of chunks made since. 1 if there was one. */
 _must_check_ int space_commit_pending_chunks(struct trans *trans);
 /* Writes changed group items and the free-space tree. 1 if there was something, 0 when settled. */

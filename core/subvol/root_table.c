@@ -27,7 +27,7 @@ struct root_table {
 	struct root_list roots;
 };
 
-static struct root *root_new(struct fs *fs, u64 root_id, struct extent_buffer *node)
+struct root *root_new(struct fs *fs, u64 root_id, struct extent_buffer *node)
 {
 	struct root *root = calloc(1, sizeof(*root));
 

@@ -9,6 +9,7 @@
 
 #include "disk/base/types.h"
 
+struct extent_buffer;
 struct fs;
 struct root;
 struct trans;
@@ -33,6 +34,9 @@ _must_check_ int root_load_from(struct root *tree_root, u64 root_id, struct root
 /* Loads a tree from an address that the superblock holds (tree root, chunk root). */
 _must_check_ int root_load_at(struct fs *fs, u64 root_id, u64 logical, u64 generation, u8 level,
 			      struct root **ret);
+
+/* A tree that no item stands for (a log), with one reference; takes over @node. NULL without memory. */
+struct root *root_new(struct fs *fs, u64 root_id, struct extent_buffer *node);
 
 /* A new, empty global tree with its ROOT_ITEM. Joined or in an exclusive section. Not cached. */
 _must_check_ int root_create(struct trans *trans, u64 root_id, struct root **ret);

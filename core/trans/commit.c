@@ -15,6 +15,7 @@
 
 #include "core/file/file.h"
 #include "core/fs.h"
+#include "core/log/log_write.h"
 #include "core/quota/qgroup.h"
 #include "core/space/space.h"
 #include "core/trans/trans_mgr.h"
@@ -91,6 +92,7 @@ static void publish(struct fs *fs, struct transaction *tx)
 
 	transaction_forget_nodes(tx);
 	unpin_later(fs, tx->transid);
+	log_set_base(fs, &tx->super);
 	MUTEX_SCOPE(&m->lock);
 	TRACE("commit.durable", .transid = tx->transid);
 	m->durable = tx->transid;
@@ -158,6 +160,11 @@ static u64 target_now(const struct trans_mgr *m)
 	if (m->running->dirty || m->blocked)
 		return m->running->transid;
 	return m->running->transid - 1;
+}
+
+int trans_wait_durable(struct fs *fs, u64 transid)
+{
+	return commit_until(fs, transid);
 }
 
 int commit_changes(struct fs *fs, bool *ret_flushed)

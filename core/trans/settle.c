@@ -11,6 +11,7 @@
 #include "core/device_stats.h"
 #include "core/extent/delayed_ref.h"
 #include "core/fs.h"
+#include "core/log/log_write.h"
 #include "core/inode/inode.h"
 #include "core/quota/qgroup.h"
 #include "core/space/space.h"
@@ -111,7 +112,9 @@ int settle(struct trans *trans)
 	int r;
 
 	SP("tx.delrefs", .transid = trans->transid);
-	r = inodes_write_dirty(trans, UINT64_MAX);
+	r = log_settle(trans);
+	if (r == 0)
+		r = inodes_write_dirty(trans, UINT64_MAX);
 	if (r == 0)
 		r = device_stats_write(trans);
 	if (r == 0)

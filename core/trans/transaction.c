@@ -13,6 +13,7 @@
 
 #include "core/extent/delayed_ref.h"
 #include "core/fs.h"
+#include "core/log/log_write.h"
 #include "core/quota/qgroup.h"
 #include "core/space/space.h"
 #include "core/subvol/root_table.h"
@@ -250,6 +251,7 @@ static int exclusive_enter(struct fs *fs, struct trans *ret)
 	if (r < 0)
 		return r;
 	trans_note_dirty(fs);
+	log_must_commit(ret); /* whatever the section changes, a log does not tell it */
 	r = delayed_refs_run(ret);
 	if (r < 0) {
 		trans_abort(ret, r, "applying references");
@@ -360,6 +362,8 @@ void trans_mark_root_dirty(struct trans *trans, struct root *root)
 {
 	struct transaction *tx = trans->tx;
 
+	if (root->log) /* its place is nowhere in the trees of the transaction */
+		return;
 	MUTEX_SCOPE(&trans->fs->trans->lock);
 	if (root->dirty)
 		return;

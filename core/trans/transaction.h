@@ -60,6 +60,9 @@ int fs_error(struct fs *fs);
  * below RANK_JOIN held. */
 _must_check_ int trans_commit(struct fs *fs);
 
+/* Transaction @transid, which does not run any more, is durable afterwards. Not joined. */
+_must_check_ int trans_wait_durable(struct fs *fs, u64 transid);
+
 /* Writes back dirty file data first: sync(2). */
 _must_check_ int fs_sync(struct fs *fs);
 

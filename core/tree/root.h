@@ -17,10 +17,13 @@
 #include "core/tree/extent_buffer.h"
 #include "disk/base/lock.h"
 
+struct log_nodes;
+
 struct root {
 	struct fs *fs;
 	u64 id;
 	bool shareable; /* a subvolume: its nodes may be shared with snapshots */
+	struct log_nodes *log; /* a log tree: who keeps its nodes, which are outside of the extent tree */
 	_Atomic u32 refs;
 
 	struct rwlock lock;

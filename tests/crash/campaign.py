@@ -5,7 +5,7 @@ import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
 
-from harness import blocks, files, image as images, ioctls, recorder
+from harness import blocks, files, image as images, ioctls, recorder, superblock
 from harness.kernel import KernelMount
 from harness.subject import Subject
 
@@ -218,16 +218,26 @@ class Judge:
         """None if the state is good, else what is wrong with it."""
         try:
             images.check(path, csums=True)
-            with KernelMount(path, "ro") as mnt:
-                self.content(mnt, low, must)
+            self._mount_kernel(path, low, must)
             if self.ours:
                 self._mount_ours(path, low, must)
             return None
         except Exception as e:
             return f"{type(e).__name__}: {e}"
         finally:
-            if os.path.exists(path):
-                os.unlink(path)
+            for p in (path, path + ".replayed"):
+                if os.path.exists(p):
+                    os.unlink(p)
+
+    def _mount_kernel(self, path, low, must):
+        """Where there is a log the kernel replays it, which writes: to a copy."""
+        logged = superblock.read(path).u64(superblock.LOG_ROOT) != 0
+        if logged:
+            path = images.copy(path, path + ".replayed")
+        with KernelMount(path, "" if logged else "ro") as mnt:
+            self.content(mnt, low, must)
+        if logged:
+            images.check(path, csums=True, what="after the kernel's replay")
 
     def _mount_ours(self, path, low, must):
         subject = Subject(self.kind, self.build)

@@ -3,8 +3,13 @@ import os
 import tempfile
 import time
 
+from . import superblock
 from .kmsg import KernelLog
 from .shell import CommandFailed, run
+
+
+def log_pending(image):
+    return superblock.read(image).u64(superblock.LOG_ROOT) != 0
 
 
 class Loop:
@@ -41,7 +46,8 @@ class KernelMount:
         self.complaints = []
 
     def mount(self):
-        readonly = "ro" in self.options.split(",")
+        # where fsync left a log the kernel replays it first, with ro too, if it can write
+        readonly = "ro" in self.options.split(",") and not log_pending(self.image)
         self.log = KernelLog()
         self.loop = Loop(self.image, readonly)
         try:

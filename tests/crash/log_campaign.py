@@ -1,0 +1,291 @@
+"""Files that change in every way and are fsynced again and again: what each fsync promised, and the judge of one crash state.
+
+Each file has a history of states. After a crash it may be anything between the state that was fsynced last and the last
+one that was begun, sector by sector; if these are one state, it is exactly that.
+"""
+import os
+import random
+import threading
+from dataclasses import dataclass, field
+
+from harness import files, image as images, ioctls
+from harness.kernel import KernelMount
+from harness.subject import Subject
+from harness.superblock import LOG_ROOT, read as read_super
+
+SECTOR = 4096
+SIZE_MAX = 200_000
+
+
+@dataclass
+class State:
+    content: bytes = b""
+    mode: int = 0o644
+    xattrs: dict = field(default_factory=dict)
+    names: frozenset = frozenset()
+
+    def sector(self, n):
+        return self.content[n * SECTOR:(n + 1) * SECTOR].ljust(SECTOR, b"\0")
+
+
+class History:
+    """Of one file: [(size of the record when the change began, state)], and which of them were fsynced by when."""
+
+    def __init__(self, at, state):
+        self.states, self.synced, self.told = [(at, state)], [], ["create"]
+
+    @property
+    def last(self):
+        return self.states[-1][1]
+
+    def between(self, size):
+        """States that a crash may leave when the record is @size long; None: nothing was promised."""
+        low = max((n for when, n in self.synced if when <= size), default=None)
+        if low is None:
+            return None
+        return [s for i, (when, s) in enumerate(self.states) if i >= low and (i == low or when < size)]
+
+
+class Writer:
+    """One thread with a folder of its own."""
+
+    def __init__(self, mnt, folder, record_path, seed):
+        self.mnt, self.folder, self.record_path = mnt, folder, record_path
+        self.rng, self.histories, self.made = random.Random(seed), [], 0
+        self.dirs = [folder]
+
+    def now(self):
+        return os.path.getsize(self.record_path)
+
+    def path(self, name):
+        return os.path.join(self.mnt, name)
+
+    def bytes(self, count):
+        return self.rng.randbytes((count + 7) // 8 * 8)[:count] if self.rng.random() < 0.7 else bytes([self.made % 251 + 1]) * count
+
+    # each change: what the state will be, then the system call
+
+    def write(self, old, path, at=None, count=None):
+        at = self.rng.randrange(SIZE_MAX) if at is None else at
+        data = self.bytes(count or self.rng.choice((1, 100, 4096, 8192, 30_000)))
+        content = old.content.ljust(at, b"\0")
+        return {"content": content[:at] + data + content[at + len(data):]}, lambda: files.write(path, data, at)
+
+    def append(self, old, path):
+        return self.write(old, path, len(old.content))
+
+    def aligned(self, old, path):
+        return self.write(old, path, self.rng.randrange(SIZE_MAX // SECTOR) * SECTOR, SECTOR * self.rng.choice((1, 2, 5)))
+
+    def truncate(self, old, path):
+        size = self.rng.choice((0, self.rng.randrange(SIZE_MAX), len(old.content) // 2))
+        return {"content": old.content[:size].ljust(size, b"\0")}, lambda: os.truncate(path, size)
+
+    def shrink_and_grow(self, old, path):
+        size = self.rng.randrange(len(old.content) + 1)
+        content = old.content[:size].ljust(len(old.content) + 9000, b"\0")
+        return ({"content": old.content[:size]}, lambda: os.truncate(path, size)), \
+            ({"content": content}, lambda: os.truncate(path, len(content)))
+
+    def punch(self, old, path):
+        at, count = self.rng.randrange(SIZE_MAX), self.rng.choice((4096, 20_000))
+        end = min(len(old.content), at + count)
+        content = old.content[:at] + bytes(max(0, end - at)) + old.content[max(at, end):]
+        return {"content": content}, lambda: files.fallocate(path, at, count, files.KEEP_SIZE | files.PUNCH_HOLE)
+
+    def preallocate(self, old, path):
+        at, count = self.rng.randrange(SIZE_MAX), self.rng.choice((4096, 60_000))
+        return {}, lambda: files.fallocate(path, at, count, files.KEEP_SIZE)
+
+    def chmod(self, old, path):
+        mode = self.rng.choice((0o600, 0o640, 0o755))
+        return {"mode": mode}, lambda: os.chmod(path, mode)
+
+    def set_xattr(self, old, path):
+        name, value = f"user.x{self.rng.randrange(4)}", self.bytes(self.rng.choice((1, 50, 700)))
+        return {"xattrs": {**old.xattrs, name: value}}, lambda: os.setxattr(path, name, value)
+
+    def remove_xattr(self, old, path):
+        if not old.xattrs:
+            return self.set_xattr(old, path)
+        name = self.rng.choice(sorted(old.xattrs))
+        return {"xattrs": {k: v for k, v in old.xattrs.items() if k != name}}, lambda: os.removexattr(path, name)
+
+    def link(self, old, path):
+        name = self.new_name()
+        return {"names": old.names | {name}}, lambda: os.link(path, self.path(name))
+
+    def rename(self, old, path):
+        name, gone = self.new_name(), self.rng.choice(sorted(old.names))
+        return {"names": (old.names - {gone}) | {name}}, lambda: os.rename(self.path(gone), self.path(name))
+
+    def unlink(self, old, path):
+        if len(old.names) < 2:
+            return self.link(old, path)
+        gone = self.rng.choice(sorted(old.names))
+        return {"names": old.names - {gone}}, lambda: os.unlink(self.path(gone))
+
+    def clone(self, old, path):
+        other = self.rng.choice(self.histories).last
+        count = len(other.content) // SECTOR * SECTOR
+        if not count or other is old:
+            return self.append(old, path)
+        source = self.path(sorted(other.names)[0])
+
+        def call():
+            src, dst, done = os.open(source, os.O_RDONLY), os.open(path, os.O_RDWR), 0
+            try:
+                while done < count:
+                    done += os.copy_file_range(src, dst, count - done, done, done)
+            finally:
+                os.close(src)
+                os.close(dst)
+        return {"content": other.content[:count] + old.content[count:]}, call
+
+    CHANGES = (["write", "append", "aligned"] * 4 + ["truncate", "shrink_and_grow", "punch", "preallocate", "clone"] * 2 +
+               ["chmod", "set_xattr", "remove_xattr", "link", "unlink", "rename"])
+
+    def new_name(self):
+        self.made += 1
+        if self.rng.random() < 0.2:
+            new = os.path.join(self.rng.choice(self.dirs), f"d{self.made}")
+            os.mkdir(self.path(new))
+            self.dirs.append(new)
+        if self.rng.random() < 0.1:     # a name that stood for something else may come back
+            used = os.path.join(self.folder, f"f{self.rng.randrange(self.made)}")
+            if not os.path.lexists(self.path(used)):
+                return used
+        return os.path.join(self.rng.choice(self.dirs), f"f{self.made}")
+
+    def create(self):
+        name = self.new_name()
+        h = History(self.now(), State(names=frozenset({name})))
+        self.histories.append(h)
+        os.close(os.open(self.path(name), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
+        return h
+
+    def change(self, h):
+        old = h.last
+        what = getattr(self, self.rng.choice(self.CHANGES))
+        steps = what(old, self.path(sorted(old.names)[0]))
+        for changed, call in steps if isinstance(steps[0], tuple) else [steps]:
+            h.states.append((self.now(), State(**{**old.__dict__, **changed})))
+            h.told.append(what.__name__)
+            call()
+
+    def fsync(self, h):
+        n = len(h.states) - 1
+        fd = os.open(self.path(sorted(h.last.names)[0]), os.O_RDWR)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        h.synced.append((self.now(), n))
+
+    def run(self, rounds):
+        for _ in range(rounds):
+            if not self.histories or self.rng.random() < 0.15:
+                self.create()
+            h = self.rng.choice(self.histories)
+            for _ in range(self.rng.choice((1, 1, 2, 4))):
+                self.change(h)
+            if self.rng.random() < 0.8:
+                self.fsync(h)
+            if self.rng.random() < 0.04:
+                ioctls.sync_fs(self.mnt)
+
+
+def run_writers(mnt, record_path, seed, writers=3, rounds=60):
+    """Returns the histories of all files."""
+    made, errors = [], []
+    for n in range(writers):
+        os.mkdir(os.path.join(mnt, f"w{n}"))
+        made.append(Writer(mnt, f"w{n}", record_path, seed * 100 + n))
+    ioctls.sync_fs(mnt)
+
+    def body(w):
+        try:
+            w.run(rounds)
+        except BaseException as e:
+            errors.append(e)
+
+    threads = [threading.Thread(target=body, args=(w,)) for w in made]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join(300)
+    if errors:
+        raise errors[0]
+    histories = [h for w in made for h in w.histories]
+    for h in histories:
+        judge_file(mnt, [h.last])
+    return histories
+
+
+def judge_file(mnt, states):
+    low = states[0]
+    names = [n for n in low.names if all(n in s.names for s in states)]
+    for name in names:
+        assert os.path.lexists(os.path.join(mnt, name)), f"{name}: fsynced, and gone"
+    there = [n for s in states for n in s.names if os.path.lexists(os.path.join(mnt, n))]
+    if not names and not there:
+        raise AssertionError(f"{sorted(low.names)}: fsynced, and gone")
+    if not names:
+        return          # renamed meanwhile, and the name may be somebody else's now
+    path = os.path.join(mnt, names[0])
+    content = files.read(path)
+    sizes = sorted(len(s.content) for s in states)      # of a change that was not fsynced a part may be there
+    assert sizes[0] <= len(content) <= sizes[-1], f"{names[0]}: {len(content)} bytes, not {sizes}"
+    for n in range((len(content) + SECTOR - 1) // SECTOR):
+        got = content[n * SECTOR:(n + 1) * SECTOR]
+        assert any(got == s.sector(n)[:len(got)] for s in states) or mixed(got, states, n), \
+            f"{names[0]}: sector {n} is none of {len(states)} states"
+    st = os.stat(path)
+    assert st.st_mode & 0o7777 in {s.mode for s in states}, f"{names[0]}: mode {st.st_mode:o}"
+    xattrs = {k: os.getxattr(path, k) for k in os.listxattr(path)}
+    for key in {k for s in states for k in s.xattrs} | set(xattrs):
+        assert any(xattrs.get(key) == s.xattrs.get(key) for s in states), f"{names[0]}: xattr {key}"
+
+
+def mixed(got, states, n):
+    """A size that ends within the sector cuts what is there."""
+    cut = [len(s.content) - n * SECTOR for s in states]
+    return any(0 < c < SECTOR and got == s.sector(n)[:c].ljust(SECTOR, b"\0")[:len(got)] for c in cut for s in states)
+
+
+class Judge:
+    """Judges crash states; small enough to be sent to a worker process."""
+
+    def __init__(self, kind, build, ours=True):
+        self.kind, self.build, self.ours = kind, build, ours
+
+    def __call__(self, path, allowed):
+        """(None if the state is good, else what is wrong with it; whether there was a log)."""
+        logged = False
+        try:
+            logged = read_super(path).u64(LOG_ROOT) != 0
+            images.check(path, csums=True)
+            if self.ours:
+                self._ours(images.copy(path, path + ".ours"), allowed)
+            with KernelMount(path) as mnt:
+                for states in allowed:
+                    judge_file(mnt, states)
+            images.check(path, csums=True, what="after the kernel's replay")
+            return None, logged
+        except Exception as e:
+            return f"{type(e).__name__}: {e}", logged
+        finally:
+            for p in (path, path + ".ours"):
+                if os.path.exists(p):
+                    os.unlink(p)
+
+    def _ours(self, path, allowed):
+        subject = Subject(self.kind, self.build)
+        try:
+            m = subject.mount(path)
+            for states in allowed:
+                judge_file(m.path, states)
+            m.umount()
+            images.check(path, csums=True, what="after our replay")
+        finally:
+            subject.close_all()

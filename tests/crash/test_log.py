@@ -1,0 +1,211 @@
+"""Power cuts between fsyncs that wrote a log: the kernel replays it, and so do we; all that was fsynced is there, in one piece."""
+import os
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from types import SimpleNamespace
+
+import pytest
+
+from harness import files, image as images, ioctls, recorder, superblock
+from harness.kernel import KernelMount
+from harness.subject import Subject
+from harness.superblock import Superblock
+
+from . import log_campaign
+
+pytestmark = [pytest.mark.fuse_only, pytest.mark.hooks]
+
+STATES, FULL_STATES = 40, 200
+
+
+def record(build, scratch, seed, mkfs=(), options="", **kw):
+    image = images.make(os.path.join(scratch, "img"), 512, *mkfs)
+    base = images.copy(image, os.path.join(scratch, "base"))
+    record_path = os.path.join(scratch, "record")
+    subject = Subject("btrfuse", build)
+    try:
+        m = subject.mount(image, options, env={"BTRFUSE_RECORD": record_path})
+        histories = log_campaign.run_writers(m.path, record_path, seed, **kw)
+        m.umount()
+    finally:
+        subject.close_all()
+    images.judge(image)
+    return SimpleNamespace(log=recorder.Log(record_path), base=base, histories=histories, scratch=scratch)
+
+
+def judge_states(build, recorded, wanted, seed, ours=True, plan=None, stop_at_first=False):
+    """(states judged, those with a log, failures in words)."""
+    judge = log_campaign.Judge("btrfuse", build, ours)
+    waiting, failures, logged, done = [], [], 0, 0
+    log = recorded.log
+
+    def collect(keep):
+        nonlocal logged
+        while len(waiting) > keep:
+            state, result = waiting.pop(0)
+            why, had_log = result.result(300)
+            logged += had_log
+            if why:
+                failures.append(f"{state}: {why}")
+
+    with ProcessPoolExecutor(2) as pool:
+        for state, build_state in recorder.states(log, recorded.base, recorded.scratch, wanted, seed, plan):
+            path = build_state(os.path.join(recorded.scratch, f"state{done}"))
+            size = log.events[state.position - 1].end if state.position else 0
+            allowed = [s for s in (h.between(size) for h in recorded.histories) if s]
+            waiting.append((state, pool.submit(judge, path, allowed)))
+            done += 1
+            collect(3)
+            if failures and stop_at_first:
+                break
+        collect(0)
+    return done, logged, failures
+
+
+FORMS = {
+    "default": ((), ""),
+    "small nodes, compressed": (("-n", "4096"), "compress=zstd"),
+    "mixed groups": (("-M",), ""),
+    "sha256, nodatacow": (("--csum", "sha256"), "nodatacow"),
+    "lzo by force": ((), "compress-force=lzo"),
+    "old forms": (("-O", "^extref,^skinny-metadata"), "nodatasum"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_crash_states_with_a_log(build, scratch, full, form):
+    seed = list(FORMS).index(form)
+    wanted = FULL_STATES if full else STATES if seed == 0 else STATES // 4
+    recorded = record(build, scratch, seed + 1, *FORMS[form], rounds=60 if full or seed == 0 else 30)
+    done, logged, failures = judge_states(build, recorded, wanted, seed=5)
+    assert not failures, f"{len(failures)} of {done} states are bad:\n" + "\n".join(failures[:5])
+    assert done >= wanted
+    assert logged >= done // 2, f"only {logged} of {done} states had a log"
+
+
+def superblocks(log):
+    """Every primary superblock that was written: (index in the record, generation, address of the log)."""
+    for i, e in enumerate(log.events):
+        if e.type == recorder.WRITE and e.off == recorder.SUPERBLOCKS[0]:
+            sb = Superblock(log.data(e))
+            yield i, sb.u64(superblock.GENERATION), sb.u64(superblock.LOG_ROOT)
+
+
+def test_fsync_is_two_flushes_and_no_commit(subject, scratch):
+    path, record_path, count = images.make(os.path.join(scratch, "img"), 512), os.path.join(scratch, "record"), 20
+    m = subject.mount(path, "commit=300", env={"BTRFUSE_RECORD": record_path})
+    fd = os.open(m.join("file"), os.O_CREAT | os.O_RDWR)
+    os.mkdir(m.join("dir"))
+    ioctls.sync_fs(m.path)
+    before = os.path.getsize(record_path)
+    for n in range(count):
+        os.pwrite(fd, bytes([n + 1]) * 5000, n * 7000)
+        os.fsync(fd)
+    files.write(m.join("dir", "new"), b"new", sync=True)
+    os.fsync(fd)                        # nothing new: one flush at the most
+    after = os.path.getsize(record_path)
+    os.close(fd)
+    m.umount()
+
+    log = recorder.Log(record_path)
+    inside = [e for e in log.events if before <= e.at < after]
+    written = [s for s in superblocks(log) if before <= log.events[s[0]].at < after]
+    assert len(written) == count + 1
+    assert len({generation for _, generation, _ in written}) == 1, "a commit in between"
+    assert len({address for _, _, address in written}) == count + 1, "a log was written over the one before"
+    assert all(address for _, _, address in written)
+    assert sum(e.type == recorder.FLUSH for e in inside) in (2 * (count + 1), 2 * (count + 1) + 1)
+    assert not [e for e in inside if e.type == recorder.WRITE and e.off in recorder.SUPERBLOCKS[1:]], "a copy was written"
+    *_, last = superblocks(log)
+    assert last[2] == 0, "the last commit left the log in force"
+
+
+def test_fsyncs_at_once_share_a_sync(subject, scratch):
+    path, record_path, threads, count = images.make(os.path.join(scratch, "img"), 512), os.path.join(scratch, "record"), 8, 12
+    m = subject.mount(path, "commit=300", env={"BTRFUSE_RECORD": record_path})
+
+    def work(n):
+        fd = os.open(m.join(f"file{n}"), os.O_CREAT | os.O_RDWR)
+        for k in range(count):
+            os.pwrite(fd, b"x" * 4096, k * 4096)
+            os.fsync(fd)
+        os.close(fd)
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, range(threads)))
+    m.umount()
+    written = list(superblocks(recorder.Log(record_path)))
+    assert len(written) < threads * count, f"{len(written)} superblocks for {threads * count} fsyncs"
+
+
+def content(mnt, name):
+    path = os.path.join(mnt, name)
+    return files.read(path) if os.path.exists(path) else None
+
+
+def name_taken_over(m):
+    os.rename(m.join("a"), m.join("b"))
+    files.write(m.join("a"), b"new", sync=True)
+    return {"a": b"new", "b": b"old a"}
+
+
+def name_made_anew(m):
+    os.unlink(m.join("a"))
+    files.write(m.join("a"), b"new", sync=True)
+    return {"a": b"new"}
+
+
+def made_and_moved(m):
+    os.mkdir(m.join("d"))
+    files.write(m.join("d/f"), b"new", sync=True)
+    os.rename(m.join("d"), m.join("e"))
+    os.mkdir(m.join("d"))
+    files.write(m.join("d/f"), b"newer", sync=True)
+    return {"d/f": b"newer", "e/f": b"new"}
+
+
+def exchanged_by_hand(m):
+    os.rename(m.join("a"), m.join("x"))
+    os.rename(m.join("c"), m.join("a"))
+    os.rename(m.join("x"), m.join("c"))
+    fd = os.open(m.join("a"), os.O_RDWR)
+    os.pwrite(fd, b"OLD C", 0)
+    os.fsync(fd)
+    os.close(fd)
+    return {"a": b"OLD C", "c": b"old a"}
+
+
+def linked_below_new_directories(m):
+    os.makedirs(m.join("p/q"))
+    os.link(m.join("a"), m.join("p/q/link"))
+    fd = os.open(m.join("a"), os.O_RDWR)
+    os.fsync(fd)
+    os.close(fd)
+    return {"a": b"old a", "p/q/link": b"old a"}
+
+
+def gone_after_the_fsync(m):
+    files.write(m.join("t"), b"new", sync=True)
+    os.unlink(m.join("t"))
+    files.write(m.join("u"), b"other", sync=True)
+    return {"u": b"other", "a": b"old a"}
+
+
+@pytest.mark.parametrize("change", [name_taken_over, name_made_anew, made_and_moved, exchanged_by_hand,
+                                    linked_below_new_directories, gone_after_the_fsync], ids=lambda f: f.__name__)
+def test_names(subject, scratch, change):
+    """What names stand for after the kernel's replay, and after ours."""
+    path = images.make(os.path.join(scratch, "img"), 512)
+    m = subject.mount(path, "commit=300")
+    files.write(m.join("a"), b"old a")
+    files.write(m.join("c"), b"old c")
+    ioctls.sync_fs(m.path)
+    want = change(m)
+    m.kill()
+    twin = images.copy(path)
+    with KernelMount(twin) as mnt:
+        assert {name: content(mnt, name) for name in want} == want
+    images.check(twin, what="after the kernel's replay")
+    m = subject.mount(path)
+    assert {name: content(m.path, name) for name in want} == want
+    m.umount()
+    images.judge(path)
