@@ -1,4 +1,5 @@
 """Power cuts between fsyncs that wrote a log: the kernel replays it, and so do we; all that was fsynced is there, in one piece."""
+import errno
 import os
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from types import SimpleNamespace
@@ -209,3 +210,62 @@ def test_names(subject, scratch, change):
     assert {name: content(m.path, name) for name in want} == want
     m.umount()
     images.judge(path)
+
+
+def judge_after_kill(m, path, want):
+    """What the kernel finds, and what we find, after the daemon was killed."""
+    m.kill()
+    twin = images.copy(path)
+    with KernelMount(twin) as mnt:
+        assert {name: content(mnt, name) == data for name, data in want.items()} == dict.fromkeys(want, True)
+    images.check(twin, what="after the kernel's replay")
+
+
+def test_a_new_chunk_makes_fsync_commit(subject, scratch):
+    """The superblock of the transaction before does not know where the chunk is."""
+    path, data = images.make(os.path.join(scratch, "img"), 512), os.urandom(48 << 20)
+    m = subject.mount(path, "commit=300")
+    files.write(m.join("small"), b"small", sync=True)
+    assert superblock.read(path).u64(superblock.LOG_ROOT)
+    generation = superblock.read(path).u64(superblock.GENERATION)
+    files.write(m.join("large"), data, sync=True)
+    sb = superblock.read(path)
+    assert sb.u64(superblock.GENERATION) > generation and not sb.u64(superblock.LOG_ROOT)
+    files.write(m.join("large"), b"x" * 4096, 1 << 20, sync=True)
+    judge_after_kill(m, path, {"small": b"small", "large": data[:1 << 20] + b"x" * 4096 + data[(1 << 20) + 4096:]})
+
+
+def test_very_many_fsyncs(subject, scratch):
+    """What their logs occupy is bounded: a commit comes in between, and nothing is lost over it."""
+    path, count = images.make(os.path.join(scratch, "img"), 512), 3000
+    m = subject.mount(path, "commit=300")
+    fd = os.open(m.join("file"), os.O_CREAT | os.O_RDWR)
+    for n in range(count):
+        os.pwrite(fd, n.to_bytes(4, "little") * 1024, n * 4096)
+        os.fsync(fd)
+    os.close(fd)
+    judge_after_kill(m, path, {"file": b"".join(n.to_bytes(4, "little") * 1024 for n in range(count))})
+
+
+def test_fsync_on_a_full_file_system(subject, scratch):
+    path = images.make(os.path.join(scratch, "img"), 256)
+    m = subject.mount(path, "commit=300")
+    files.write(m.join("file"), bytes(100_000), sync=True)
+    with pytest.raises(OSError):
+        for n in range(4096):
+            files.write(m.join("full"), os.urandom(1 << 16), n << 16)
+    want = bytearray(100_000)
+    fd = os.open(m.join("file"), os.O_RDWR)
+    for n in range(60):
+        at = n * 1500
+        try:
+            os.pwrite(fd, b"n" * 100, at)
+            os.fsync(fd)
+        except OSError as e:
+            assert e.errno == errno.ENOSPC
+            continue
+        want[at:at + 100] = b"n" * 100
+    os.setxattr(fd, "user.x", b"1")
+    os.fsync(fd)
+    os.close(fd)
+    judge_after_kill(m, path, {"file": bytes(want)})
