@@ -173,13 +173,20 @@ def test_fdatasync_of_a_write_to_a_moved_place(subject, image):
         want.verify(f"{mnt}/f", crashed=True)
 
 
+def fsync_directory(path):
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    os.fsync(fd)
+    os.close(fd)
+
+
 def test_in_place_content_is_flushed_by_sync(subject, image, scratch):
     """Content in place and nothing to commit: sync still flushes the device."""
     log = os.path.join(scratch, "log")
     m = subject.mount(image, "commit=300", hooks=True, env={"BTRFUSE_RECORD": log})
     want = nocow_file(m, 16)
     files.write(m.join("f"), want.next(0, 0, 1))            # in memory, and its inode item dirty
-    files.write(m.join("other"), b"x", sync=True)           # commits the item; the content may go later
+    files.write(m.join("other"), b"x")
+    fsync_directory(m.path)                                 # commits the item; the content may go later
     m.hooks.arm("wr.io_pre")
     sync = Act(ioctls.sync_fs, m.path)
     parked = m.hooks.is_parked("wr.io_pre", 2)
