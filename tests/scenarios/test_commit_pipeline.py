@@ -185,7 +185,7 @@ def test_in_place_content_is_flushed_by_sync(subject, image, scratch):
     m = subject.mount(image, "commit=300", hooks=True, env={"BTRFUSE_RECORD": log})
     want = nocow_file(m, 16)
     files.write(m.join("f"), want.next(0, 0, 1))            # in memory, and its inode item dirty
-    files.write(m.join("other"), b"x")
+    os.mkdir(m.join("other"))
     fsync_directory(m.path)                                 # commits the item; the content may go later
     m.hooks.arm("wr.io_pre")
     sync = Act(ioctls.sync_fs, m.path)
