@@ -31,6 +31,7 @@ struct options;
 struct edge {
 	struct fs *fs;
 	struct node_table *nodes;
+	struct session *session; /* for what the kernel is told unasked */
 	const char *source;
 	uid_t owner;         /* who mounted */
 	struct options *options; /* as mounted; changed by a remount */
@@ -135,7 +136,8 @@ void op_setxattr(fuse_req_t req, fuse_ino_t node, const char *name, const char *
 void op_listxattr(fuse_req_t req, fuse_ino_t node, size_t size);
 void op_removexattr(fuse_req_t req, fuse_ino_t node, const char *name);
 
-_must_check_ int handle_open(struct edge *e, struct inode *inode, struct fuse_file_info *fi);
+_must_check_ int handle_open(struct edge *e, fuse_ino_t node, struct inode *inode,
+			     struct fuse_file_info *fi);
 void handle_close(struct edge *e, struct handle *h);
 void op_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi);
 void op_release(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi);

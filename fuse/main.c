@@ -260,6 +260,7 @@ static int serve(struct mount *m, struct reason *why)
 	if (err)
 		return err;
 	m->fd = -1;
+	m->edge.session = m->session;
 	err = session_start(m->session);
 	if (err == -EPERM)
 		reason_set(why, "the kernel still has a dead mount of this device somewhere");
@@ -308,7 +309,7 @@ static void unmount(struct mount *m)
 	if (balance_pause(m->edge.fs) == 0)
 		log_info("%s: balance paused by unmount", m->source.path);
 	mutex_unlock(&m->edge.reopen_lock);
-	if (!still_there(m))
+	if (session_unmounted(m->session) || !still_there(m))
 		return;
 	for (int tries = 0; err == -EBUSY && tries < 10; tries++) {
 		if (tries)
@@ -350,18 +351,20 @@ static void *signal_main(void *arg)
 	return NULL;
 }
 
+/* Whoever mounts here next may have done so already: from here on only a dead mount is ours. */
 static void clean_up(struct mount *m)
 {
+	bool gone = session_unmounted(m->session);
+
 	session_free(m->session);
 	stats_free(m->edge.stats);
 	if (m->fd >= 0)
 		close(m->fd);
-	if (m->attached && still_there(m))
-		if (mount_point_detach(m->target, true))
-			log_fault("%s: cannot unmount", m->target);
 	source_close(&m->source);
 	for (unsigned i = 0; i < m->other_count; i++)
 		source_close(&m->others[i]);
+	if (m->attached && !gone)
+		mount_point_bury_dead(m->target, NULL);
 	free(m->others);
 	device_list_free(&m->devices);
 	options_free(&m->opt);

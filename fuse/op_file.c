@@ -26,23 +26,34 @@ static int check_open(struct inode *inode, int flags)
 	return attr_check_write(inode, (flags & O_APPEND) && !(flags & O_TRUNC));
 }
 
-static int truncate_at_open(struct inode *inode)
+/* Whoever changes content loses privileges of the file. The kernel goes by the mode that it has cached, so it hears of
+ * it before the caller does. */
+static int kill_priv(struct edge *e, fuse_ino_t node, struct inode *inode, bool kill_suidgid)
+{
+	int changed = attr_kill_priv(inode, kill_suidgid);
+
+	if (changed > 0)
+		session_forget_attr(e->session, node);
+	return MIN(changed, 0);
+}
+
+static int truncate_at_open(struct edge *e, fuse_ino_t node, struct inode *inode)
 {
 	static const struct attr_change touch = {.mask = ATTR_MTIME_NOW};
-	int err = attr_kill_priv(inode, request_now.kill_suidgid);
+	int err = kill_priv(e, node, inode, request_now.kill_suidgid);
 
 	if (err)
 		return err;
 	return inode_size(inode) ? file_truncate(inode, 0) : attr_set(inode, &touch);
 }
 
-int handle_open(struct edge *e, struct inode *inode, struct fuse_file_info *fi)
+int handle_open(struct edge *e, fuse_ino_t node, struct inode *inode, struct fuse_file_info *fi)
 {
 	struct handle *h;
 	int err = check_open(inode, fi->flags);
 
 	if (!err && (fi->flags & O_TRUNC))
-		err = truncate_at_open(inode);
+		err = truncate_at_open(e, node, inode);
 	if (err)
 		return err;
 	h = calloc(1, sizeof(*h));
@@ -79,7 +90,7 @@ void op_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 	int err = edge_inode(e, node, &inode);
 
 	if (!err)
-		err = handle_open(e, inode, fi);
+		err = handle_open(e, node, inode, fi);
 	if (err)
 		edge_reply(req, err);
 	else if (fuse_reply_open(req, fi) == -ENOENT)
@@ -132,7 +143,7 @@ void op_write(fuse_req_t req, fuse_ino_t node, const char *data, size_t size, of
 	int n = check_append(edge_handle(fi), (u64)off);
 
 	if (!n)
-		n = attr_kill_priv(inode, request_now.kill_suidgid);
+		n = kill_priv(edge_of(req), node, inode, request_now.kill_suidgid);
 	if (!n)
 		n = file_write(inode, (u64)off, data, (u32)size, flags, NULL);
 	if (n < 0)
@@ -148,12 +159,13 @@ void op_fsync(fuse_req_t req, fuse_ino_t node, int datasync, struct fuse_file_in
 }
 
 /* FALLOCATE and COPY_FILE_RANGE bear no KILLPRIV_V2 flag: look at the caller if there is a bit to lose. */
-static int kill_priv_unflagged(fuse_req_t req, struct inode *inode)
+static int kill_priv_unflagged(fuse_req_t req, fuse_ino_t node, struct inode *inode)
 {
 	struct inode_attr a;
 
 	attr_get(inode, &a);
-	return attr_kill_priv(inode, (a.mode & (S_ISUID | S_ISGID)) && !caller_keeps_setid(req));
+	return kill_priv(edge_of(req), node, inode,
+			 (a.mode & (S_ISUID | S_ISGID)) && !caller_keeps_setid(req));
 }
 
 void op_fallocate(fuse_req_t req, fuse_ino_t node, int mode, off_t off, off_t len,
@@ -163,7 +175,7 @@ void op_fallocate(fuse_req_t req, fuse_ino_t node, int mode, off_t off, off_t le
 	int err = attr_check_write(inode, !(mode & ~FALLOC_FL_KEEP_SIZE));
 
 	if (!err)
-		err = kill_priv_unflagged(req, inode);
+		err = kill_priv_unflagged(req, node, inode);
 	if (!err)
 		err = file_fallocate(inode, mode, (u64)off, (u64)len);
 	edge_reply(req, err);
@@ -188,7 +200,7 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t off, struct fuse_
 	s64 n = attr_check_write(dst, true);
 
 	if (n == 0)
-		n = kill_priv_unflagged(req, dst);
+		n = kill_priv_unflagged(req, into, dst);
 	if (n == 0)
 		n = file_copy_range(src, (u64)off, dst, (u64)to, MIN(len, COPY_RANGE_MAX));
 	if (n < 0)

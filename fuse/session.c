@@ -57,6 +57,7 @@ struct session {
 	_Atomic unsigned started; /* threads from the first on that have an id */
 	_Atomic bool stop;
 	_Atomic bool destroying;
+	_Atomic bool unmounted; /* DESTROY came */
 	_Atomic bool paused; /* requests wait */
 	_Atomic u64 init_unique;
 	u64 init_offered; /* flags of the kernel's INIT */
@@ -270,6 +271,7 @@ static void request_serve(struct thread *t, void *msg, size_t len)
 	request_note(s, h, len);
 	buf.size = s->setxattr_ext ? setxattr_shorten(h, len) : len;
 	if (h->opcode == FUSE_DESTROY) {
+		atomic_store(&s->unmounted, true);
 		call_destroy(s, t);
 		reply_raw(s, h->unique, 0, NULL, 0);
 		return;
@@ -437,6 +439,19 @@ void session_wait(struct session *s)
 		pthread_join(s->threads[i].id, NULL);
 	s->started = 0;
 	call_destroy(s, NULL);
+}
+
+void session_forget_attr(struct session *s, u64 node)
+{
+	int err = fuse_lowlevel_notify_inval_inode(s->se, node, -1, 0);
+
+	if (err && err != -ENOENT)
+		log_fault("fuse: attributes of node %llu: %s", (unsigned long long)node, strerror(-err));
+}
+
+bool session_unmounted(const struct session *s)
+{
+	return s && atomic_load(&s->unmounted);
 }
 
 void session_stop(struct session *s)

@@ -70,6 +70,13 @@ _must_check_ int session_start(struct session *s);
  * has not done so. */
 void session_wait(struct session *s);
 
+/* Has the kernel said that the mount is gone? (DESTROY; only fuseblk says so.) NULL: no. */
+bool session_unmounted(const struct session *s);
+
+/* The kernel asks again for the attributes of @node before it uses them. From anywhere: it takes no
+ * lock that a request holds. */
+void session_forget_attr(struct session *s, u64 node);
+
 /* Makes the threads end although the mount may live on. For a signal thread. */
 void session_stop(struct session *s);
 

@@ -125,7 +125,7 @@ int file_flush_range(struct inode *inode, u64 start, u64 end)
 	mutex_lock(&st->lock);
 	last = dirty_map_end(&st->map);
 	mutex_unlock(&st->lock);
-	end = MIN(end, last);
+	end = ALIGN_UP(MIN(end, last), (u64)inode->fs->sectorsize); /* dirty sectors are whole */
 	do {
 		more = flush_next(inode, st, &pos, end);
 		if (more < 0 && r == 0)

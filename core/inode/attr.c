@@ -204,12 +204,14 @@ int attr_kill_priv(struct inode *inode, bool kill_suidgid)
 {
 	_cleanup_(attr_puts_free) struct attr_puts puts = {};
 	struct inode_attr a;
+	u32 mode;
 	int r;
 
 	if (inode->ino & INODE_STUB_BIT || !has_privilege(inode, kill_suidgid))
 		return 0;
 	WRLOCK_SCOPE(&inode->lock);
 	inode_attr_copy(inode, &a);
+	mode = a.mode;
 	if (kill_suidgid)
 		a.mode = mode_without_setid(a.mode);
 	r = caps_drop_prepare(inode, &puts.caps);
@@ -217,7 +219,9 @@ int attr_kill_priv(struct inode *inode, bool kill_suidgid)
 		return r;
 	r = inode_check_rw(inode);
 	a.ctime = inode_now();
-	return r < 0 ? r : commit_attr(inode, &a, &puts);
+	if (r == 0)
+		r = commit_attr(inode, &a, &puts);
+	return r < 0 ? r : a.mode != mode;
 }
 
 int attr_touch_atime(struct inode *inode)

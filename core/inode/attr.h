@@ -38,7 +38,8 @@ void attr_get(struct inode *inode, struct inode_attr *ret);
 _must_check_ int attr_set(struct inode *inode, const struct attr_change *change);
 
 /* Before a write or truncate: drops security.capability always, suid/sgid when told (KILLPRIV_V2).
- * Costs nothing when there is nothing to drop. Takes inode->lock; call it before locking. */
+ * Costs nothing when there is nothing to drop. 1: the mode is another now, 0: it is as it was. Takes
+ * inode->lock; call it before locking. */
 _must_check_ int attr_kill_priv(struct inode *inode, bool kill_suidgid);
 
 /* Access time now (the edge decides when). In memory, written with the next commit. */

@@ -235,8 +235,9 @@ static struct extent_buffer *cache_insert_read(struct node_cache *cache, struct 
 
 static bool eb_matches(const struct extent_buffer *eb, const struct node_expect *want)
 {
-	return eb->level == want->level &&
-	       (!want->generation || eb->generation == want->generation);
+	bool any = !want->generation && !want->exact_generation;
+
+	return eb->level == want->level && (any || eb->generation == want->generation);
 }
 
 int node_cache_read(struct fs *fs, const struct node_expect *want, struct extent_buffer **ret)

@@ -145,6 +145,7 @@ static void path_set_miss(struct path *path, int level)
 			{
 				.logical = node_blockptr(node, slot),
 				.generation = node_ptr_generation(node, slot),
+				.exact_generation = true,
 				.level = (u8)(level - 1),
 				.owner = root->shareable ? 0 : root->id,
 				.has_first_key = true,

@@ -129,7 +129,8 @@ void volume_set_verify(struct volume *vol,
  * belong to others. */
 struct node_expect {
 	u64 logical;
-	u64 generation; /* 0 = any */
+	u64 generation; /* 0 = any, unless... */
+	bool exact_generation; /* ...it stands in a pointer, where a damaged one may be 0 */
 	u8 level;
 	u64 owner;
 	bool has_first_key;

@@ -206,7 +206,8 @@ static int check_expected(struct volume *vol, const struct node_expect *want, co
 {
 	if (node_bytenr(node) != want->logical)
 		return expect_bad("address", node_bytenr(node), want->logical, why);
-	if (want->generation && node_generation(node) != want->generation) {
+	if ((want->generation || want->exact_generation) &&
+	    node_generation(node) != want->generation) {
 		stat_add(&vol->stats.generation_errors);
 		*fault = DEVICE_GENERATION_ERROR;
 		return expect_bad("generation", node_generation(node), want->generation, why);

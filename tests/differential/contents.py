@@ -105,7 +105,8 @@ def append(world, rng):
 
 def direct_write(world, rng):
     path = world.some(rng, "file")
-    offset, size = BLOCK * rng.randrange(100), BLOCK * rng.choice((1, 1, 2, 5, 32, 200))
+    odd = rng.choice((0, 0, 0, 512, 100))
+    offset, size = BLOCK * rng.randrange(100) + odd, BLOCK * rng.choice((1, 1, 2, 5, 32, 200)) + rng.choice((0, odd))
     data, sync = rng.randbytes(size), rng.choice((0, 0, os.O_DSYNC))
     return path and direct(f"direct write {offset}+{size} sync {sync:#o}", path, os.O_RDWR | sync, data,
                            lambda fd, buf: os.pwrite(fd, buf, offset))

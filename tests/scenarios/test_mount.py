@@ -80,6 +80,17 @@ def test_image_is_complete_when_umount_returns(subject, image, mountpoint):
     images.judge(image)
 
 
+def test_mounted_again_at_once(subject, image, mountpoint):
+    """The daemon that is on its way out leaves the next one's mount alone."""
+    for i in range(25):
+        assert start(subject, image, mountpoint).returncode == 0
+        wait_until(lambda: len(holders(image)) == 1, what="the last daemon's end")
+        assert os.path.ismount(mountpoint), f"round {i}: the mount is gone again"
+        files.write(f"{mountpoint}/f{i}", b"x" * 100_000)
+        run("umount", mountpoint)
+    assert os.listdir(mountpoint) == []
+
+
 def test_usage(subject, image):
     for argv in ([], [image], ["-q", image, "/x"], ["a", "b", "c"]):
         done = start(subject, *argv)

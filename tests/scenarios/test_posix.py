@@ -2,12 +2,14 @@
 import errno
 import mmap
 import os
+import shutil
 import stat
+import subprocess
 import time
 
 import pytest
 
-from harness import image as images
+from harness import files, image as images, ioctls
 from harness.files import as_user
 from harness.shell import run
 
@@ -316,6 +318,37 @@ def test_direct_io(mounted):
     assert read(mounted.join("f")) == buf[:] + buf[:4096]
 
 
+def of_kind(kind, path, size):
+    """What an existing file holds before it is written to directly."""
+    if kind == "new":
+        return b""
+    if kind == "prealloc":
+        files.fallocate(path, 0, size)
+        return bytes(size)
+    if kind == "nocow":
+        files.nocow(path)
+    data = os.urandom(size)
+    files.write(path, data, sync=True)
+    return data
+
+
+@pytest.mark.parametrize("offset,size", [(0, 5000), (512, 512), (100, 8192), (1 << 20, 10), (4095, 2)])
+@pytest.mark.parametrize("kind", ["new", "checksummed", "nocow", "prealloc"])
+def test_direct_io_of_any_size(mounted, kind, offset, size):
+    """What is not made of whole sectors is on the device when it returns, too."""
+    path = mounted.join("f")
+    model = bytearray(of_kind(kind, path, 2 << 20)).ljust(offset + size, b"\0")
+    data = mmap.mmap(-1, size)
+    data[:] = os.urandom(size)
+    fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_DIRECT)
+    assert os.pwrite(fd, data, offset) == size
+    os.close(fd)
+    model[offset:offset + size] = data[:]
+    ioctls.sync_fs(mounted.path)
+    assert read(path) == bytes(model)
+    files.write(mounted.join("after"), b"the file system still takes changes", sync=True)
+
+
 def test_direct_and_buffered_see_each_other(mounted):
     write(mounted.join("f"), bytes(65536))
     direct = os.open(mounted.join("f"), os.O_RDWR | os.O_DIRECT)
@@ -469,6 +502,21 @@ def test_write_takes_setuid_away(shared_mount, unprivileged):
     os.chmod(shared_mount.join("f"), 0o6777)
     assert as_user(unprivileged, lambda: write(shared_mount.join("f"), b"y", os.O_WRONLY)) == 0
     assert stat.S_IMODE(os.stat(shared_mount.join("f")).st_mode) == 0o777
+
+
+@pytest.mark.parametrize("change", [lambda p: write(p, b"y", os.O_WRONLY | os.O_APPEND), lambda p: os.truncate(p, 1 << 20),
+                                    lambda p: files.fallocate(p, 0, 1 << 21), lambda p: files.fallocate(p, 1 << 19, 4096, 3)],
+                         ids=["append", "truncate", "fallocate", "punch"])
+def test_changed_program_runs_without_its_setuid(shared_mount, unprivileged, change):
+    """The kernel goes by the mode that it has cached, so it must have been told."""
+    program = shared_mount.join("id")
+    shutil.copy("/usr/bin/id", program)
+    files.write(program, b"x", 1 << 20)
+    os.chmod(program, 0o6777)
+    user = {"user": unprivileged[0], "group": unprivileged[1], "extra_groups": [], "capture_output": True, "text": True}
+    assert subprocess.run([program, "-u"], **user).stdout == "0\n"
+    assert as_user(unprivileged, lambda: change(program)) == 0
+    assert subprocess.run([program, "-u"], **user).stdout == f"{unprivileged[0]}\n"
 
 
 def test_sticky_directory(shared_mount, unprivileged):
