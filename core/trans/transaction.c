@@ -94,17 +94,9 @@ static enum load load_of(struct fs *fs)
 										  LOAD_LIGHT;
 }
 
-/* Of the commit thread. Lock held. */
-static void ask_for_commit(struct trans_mgr *m)
-{
-	if (m->hurry || m->committing)
-		return;
-	m->hurry = true;
-	cond_signal(&m->tick);
-}
-
-/* A large transaction is committed soon; whoever would make one too large waits until it is frozen. Returns
- * whether he has to commit it himself: there is no thread for it. */
+/* A large transaction is committed soon, by the commit thread. Whoever would make one too large waits until it
+ * is frozen, for one who is committing: never for the commit thread to begin, since that may be waiting for
+ * a lock of ours, or be us. True: nobody is, the caller has to commit himself. */
 static bool throttle(struct fs *fs)
 {
 	struct trans_mgr *m = fs->trans;
@@ -114,15 +106,15 @@ static bool throttle(struct fs *fs)
 	MUTEX_SCOPE(&m->lock);
 	load = load_of(fs);
 	id = m->running->transid;
-	if (load == LOAD_LIGHT)
-		return false;
-	ask_for_commit(m);
-	while (load == LOAD_FULL && m->running->transid == id && m->thread_runs &&
-	       !atomic_load(&fs->error)) {
-		cond_wait(&m->changed, &m->lock);
-		ask_for_commit(m);
+	if (load == LOAD_HEAVY && !m->hurry && !m->committing) {
+		m->hurry = true;
+		cond_signal(&m->tick);
 	}
-	return load == LOAD_FULL && m->running->transid == id;
+	if (load != LOAD_FULL)
+		return false;
+	while (m->committing && m->running->transid == id)
+		cond_wait(&m->changed, &m->lock);
+	return m->running->transid == id;
 }
 
 static int join(struct fs *fs, unsigned items, bool release, struct trans *ret)

@@ -218,6 +218,26 @@ def test_tiny_cache_while_a_commit_is_parked(subject, image):
     images.check(image)
 
 
+def test_a_full_transaction_does_not_wait_for_the_commit_thread(subject, image):
+    """The periodic commit writes back first, and is parked at that. A transaction is full after two MiB of nodes here: who
+    would make it larger commits himself, since he may hold what the thread is waiting for."""
+    m = subject.mount(image, "commit=1,cache_size=4M", hooks=True)
+    m.hooks.arm("wr.io_pre")
+    files.write(m.join("written back"), b"x" * 9000)
+    m.hooks.wait("wr.io_pre")
+    slowest = 0
+    for n in range(600):
+        begin = time.monotonic()
+        files.write(m.join(f"{n}"), b"")
+        for name in "abcd":
+            os.setxattr(m.join(f"{n}"), f"user.{name}", b"v" * 2000)
+        slowest = max(slowest, time.monotonic() - begin)
+    assert slowest < 5, f"{slowest:.1f} s"
+    m.hooks.release("all")
+    m.umount()
+    images.check(image)
+
+
 def test_unmount_waits_for_what_is_on_its_way(subject, image):
     m = subject.mount(image, "commit=1", hooks=True)
     m.hooks.arm("tx.super_pre")
