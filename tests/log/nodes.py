@@ -56,11 +56,14 @@ class Node:
                 os.pwrite(f.fileno(), self.raw, place)
 
 
-def leaves(image, logical):
+def whole_tree(image, logical):
     node = Node(image, logical)
-    if node.level == 0:
-        return [node]
-    return [leaf for child in node.pointers() for leaf in leaves(image, child)]
+    below = node.pointers() if node.level else []
+    return [node, *(n for child in below for n in whole_tree(image, child))]
+
+
+def leaves(image, logical):
+    return [n for n in whole_tree(image, logical) if n.level == 0]
 
 
 def tree(image, root_id):
@@ -72,11 +75,26 @@ def tree(image, root_id):
     raise LookupError(f"no tree {root_id}")
 
 
+def log_roots(image):
+    """{subvolume: address of its log}."""
+    return {item.key[2]: struct.unpack_from("<Q", item.data, 176)[0]
+            for leaf in leaves(image, superblock.read(image).u64(superblock.LOG_ROOT)) for item in leaf.items()
+            if item.key[:2] == (TREE_LOG, ROOT_ITEM)}
+
+
 def logs(image):
     """{subvolume: leaves of its log}."""
-    found = {}
-    for leaf in leaves(image, superblock.read(image).u64(superblock.LOG_ROOT)):
-        for item in leaf.items():
-            if item.key[:2] == (TREE_LOG, ROOT_ITEM):
-                found[item.key[2]] = leaves(image, struct.unpack_from("<Q", item.data, 176)[0])
+    return {root: leaves(image, at) for root, at in log_roots(image).items()}
+
+
+def places(image):
+    """(start, length) on the device of every node of a log and every extent that one names."""
+    found = []
+    for root in (superblock.read(image).u64(superblock.LOG_ROOT), *log_roots(image).values()):
+        for node in whole_tree(image, root):
+            found += [(place, node.size) for place in node.places]
+            for item in node.items() if node.level == 0 else []:
+                if item.key[1] == EXTENT_DATA and item.data[20] and any(item.data[21:29]):
+                    disk, length = struct.unpack_from("<QQ", item.data, 21)
+                    found += [(place, length) for place in dump.physical(image, disk)]
     return found

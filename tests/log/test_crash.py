@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from harness import image as images, recorder, treeview
+from harness import files, image as images, recorder, treeview
 
-from . import campaign, states
+from . import campaign, nodes, states
 
 pytestmark = [pytest.mark.fuse_only, pytest.mark.hooks]
 
@@ -36,6 +36,31 @@ def test_cut_while_replaying(subject, scratch, full):
         os.unlink(os.path.join(scratch, "record"))
     campaign.run_states(scratch, 8, 2, judge)
     assert len(judged) >= 8
+
+
+def test_nothing_of_the_log_is_written_to(subject, scratch):
+    """Where the log and what it names are, nothing is written before the superblock without a log; there are many nodes to be
+    written and little room between what is used."""
+    def prepare(mnt):
+        for d in range(3):
+            os.mkdir(f"{mnt}/{d}")
+            for i in range(400):
+                files.write(f"{mnt}/{d}/a file with a name of some length {i}", b"f" * 600)
+
+    def work(mnt):
+        for d in range(3):
+            for i in range(0, 400, 3):
+                os.unlink(f"{mnt}/{d}/a file with a name of some length {i}")
+                files.write(f"{mnt}/{d}/another name of some length {i}", b"new" * i)
+            states.fsync(f"{mnt}/{d}")
+    image = states.make(os.path.join(scratch, "img"), prepare, work, mkfs=("-n", "4096"))
+    kept = nodes.places(image)
+    log = replay_recorded(subject, image, os.path.join(scratch, "record"))
+    published = next(i for i, e in enumerate(log.events) if e.type == recorder.WRITE and e.off == recorder.SUPERBLOCKS[0])
+    writes = [e for e in log.events[:published] if e.type == recorder.WRITE]
+    assert len(kept) > 50 and sum(e.len for e in writes) > 100 * 4096
+    hit = [(e.off, e.len) for e in writes for start, length in kept if e.off < start + length and start < e.off + e.len]
+    assert not hit
 
 
 def look_again(subject, path, want, state, ours):

@@ -86,6 +86,56 @@ def test_log_with_a_subvolume(subject, logged, changed):
         states.judge(subject, logged)
 
 
+def without(image, gone):
+    """Takes items out of the log of the top subvolume; how many there were."""
+    count = 0
+    for leaf in nodes.logs(image)[5]:
+        items = [i for i in leaf.items() if not gone(i.key)]
+        count += len(leaf.items()) - len(items)
+        leaf.put_items(items)
+        leaf.write()
+    return count
+
+
+def test_new_name_without_its_directory(subject, scratch):
+    """The inode's reference alone says that its old name is gone: what has the name now makes way, what lost it goes."""
+    def prepare(mnt):
+        os.mkdir(f"{mnt}/d")
+        for name in ("old", "victim", "other"):
+            files.write(f"{mnt}/d/{name}", name.encode() * 2000)
+
+    def work(mnt):
+        files.write(f"{mnt}/d/old", b"changed" * 2000, sync=True)
+        os.rename(f"{mnt}/d/old", f"{mnt}/d/victim")
+        states.fsync(f"{mnt}/d/victim")
+    image = states.make(os.path.join(scratch, "img"), prepare, work)
+    assert without(image, lambda key: key[1] in (nodes.DIR_INDEX, nodes.DIR_LOG_INDEX)) > 1
+    tree = states.judge(subject, image)
+    assert [p for p in tree if p.startswith("d/")] == ["d/other", "d/victim"] and tree["d/victim"].links == 1
+
+
+def test_new_name_that_only_its_directory_lists(subject, scratch):
+    """The entry alone says that a file has one more name, and which file has the name of another."""
+    inodes = []
+
+    def prepare(mnt):
+        os.mkdir(f"{mnt}/d")
+        for name in ("file", "d/taken"):
+            files.write(f"{mnt}/{name}", name.encode() * 2000)
+            inodes.append(os.stat(f"{mnt}/{name}").st_ino)
+
+    def work(mnt):
+        os.link(f"{mnt}/file", f"{mnt}/d/link")
+        os.unlink(f"{mnt}/d/taken")
+        os.link(f"{mnt}/file", f"{mnt}/d/taken")
+        files.write(f"{mnt}/d/new", b"n")
+        states.fsync(f"{mnt}/d")
+    image = states.make(os.path.join(scratch, "img"), prepare, work)
+    assert without(image, lambda key: key[0] in inodes) > 1
+    tree = states.judge(subject, image)
+    assert tree["file"].links == 3 and tree["d/taken"].same_inode_as == tree["d/link"].same_inode_as
+
+
 def test_node_that_does_not_read(subject, logged):
     leaf = nodes.logs(logged)[5][0]
     leaf.raw[5000] ^= 1
