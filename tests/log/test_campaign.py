@@ -1,4 +1,4 @@
-"""Random states of the kernel with a log: the kernel's replay and ours give the same tree."""
+"""Random states with a log, the kernel's or our own: the kernel's replay and ours give the same tree."""
 import pytest
 
 from . import campaign, states
@@ -16,3 +16,8 @@ def pytest_generate_tests(metafunc):
 def test_states(subject, scratch, seed):
     found, looked = campaign.run_states(scratch, seed, STATES, lambda state: states.judge(subject, state))
     assert found == STATES, f"only {found} of {looked} states had a log"
+
+
+def test_states_of_our_own(subject, scratch, seed):
+    found, looked = campaign.run_states(scratch, seed, 2, lambda state: states.judge(subject, state), writer=subject)
+    assert found == 2, f"only {found} of {looked} states had a log"
