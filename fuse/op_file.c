@@ -110,13 +110,13 @@ void op_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t off, struct fus
 	int n = file_read(inode, (u64)off, (u32)MIN(size, (size_t)REPLY_BUF_BYTES),
 			  request_now.reply_buf, fi->flags & O_DIRECT ? FILE_DIRECT : 0);
 
+	if (n > 0)
+		edge_touch_atime(e, inode); /* who has his reply may close the file: no inode then */
 	if (n < 0)
 		edge_reply(req, n);
 	else
 		fuse_reply_buf(req, (char *)request_now.reply_buf, (size_t)n);
 	request_now.bytes = n > 0 ? (u64)n : 0;
-	if (n > 0)
-		edge_touch_atime(e, inode);
 }
 
 /* After an O_SYNC write through its page cache the kernel sends FSYNC; after a direct one not. */
