@@ -29,7 +29,8 @@
 #define PATIENCE_PICKS 1500 /* who has stood still for so long goes on */
 #define QUIET_POLL_US 50
 #define QUIET_WAIT_US 5000 /* somebody who computes for longer is not waited for */
-#define SCARCE_ONE_IN 12
+#define SCARCE_ONE_IN 5
+#define LINGER_ONE_IN 6 /* steps of a writer where it stays until all others are done or wait */
 
 struct waiter {
 	TAILQ_ENTRY(waiter) link;
@@ -185,15 +186,20 @@ static void choose_scarcity(const char *name)
 		scarce = false;
 }
 
+static bool lingers(const char *name)
+{
+	return !strncmp(name, "wr.", 3) && draw() % LINGER_ONE_IN == 0;
+}
+
 /* Lock held; released while parked. */
-static void stand_by(void)
+static void stand_by(const char *name)
 {
 	struct waiter w = {.since = picks};
 
 	if (drawn_at != run || draw() % REDRAW_ONE_IN == 0)
 		priority = draw();
 	drawn_at = run;
-	w.priority = priority;
+	w.priority = lingers(name) ? priority >> 8 : priority;
 	pthread_cond_init(&w.let_go, NULL);
 	TAILQ_INSERT_TAIL(&waiters, &w, link);
 	pthread_cond_signal(&arrived);
@@ -213,7 +219,7 @@ int sync_schedule_pass(const char *name, bool may_fail)
 	}
 	r = may_fail ? chosen_fault(name) : 0;
 	choose_scarcity(name);
-	stand_by();
+	stand_by(name);
 	pthread_mutex_unlock(&lock);
 	return r;
 }
