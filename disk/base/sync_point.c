@@ -357,13 +357,16 @@ static void command_guard(char **save, struct reply *r)
 static void command_schedule(char **save, struct reply *r)
 {
 	const char *word = strtok_r(NULL, " \t", save), *more = strtok_r(NULL, " \t", save);
-	bool off = word && !strcmp(word, "off"), was = sync_schedule_on;
+	bool off = word && !strcmp(word, "off");
+	int was = __atomic_load_n(&sync_schedule_on, __ATOMIC_RELAXED);
 
 	if (off)
 		(void)sync_schedule_stop();
 	else if (word && !sync_schedule_start(strtoull(word, NULL, 0), more && !strcmp(more, "faults")))
 		return reply_add(r, "error no thread");
-	__atomic_add_fetch(&sync_point_armed, sync_schedule_on - was, __ATOMIC_RELAXED);
+	__atomic_add_fetch(&sync_point_armed,
+			   __atomic_load_n(&sync_schedule_on, __ATOMIC_RELAXED) - was,
+			   __ATOMIC_RELAXED);
 	reply_add(r, "ok %llu", (unsigned long long)sync_schedule_picks());
 }
 

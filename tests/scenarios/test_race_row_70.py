@@ -17,7 +17,8 @@ from harness import places
 
 from .chance import Chance, found
 
-pytestmark = [pytest.mark.fuse_only, pytest.mark.hooks]
+# plain: one thread at a time leaves a thread sanitizer nothing to see
+pytestmark = [pytest.mark.fuse_only, pytest.mark.hooks, pytest.mark.plain]
 SEEDS, FULL_SEEDS = 10, 200
 
 # what a seed is about (chance.Profile): power cuts, calls that fail, few threads, a damaged block
