@@ -188,7 +188,8 @@ static void choose_scarcity(const char *name)
 
 static bool lingers(const char *name)
 {
-	return !strncmp(name, "wr.", 3) && draw() % LINGER_ONE_IN == 0;
+	return (!strncmp(name, "wr.", 3) || !strcmp(name, "al.reserve")) &&
+	       draw() % LINGER_ONE_IN == 0;
 }
 
 /* Lock held; released while parked. */

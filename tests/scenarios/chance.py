@@ -19,7 +19,7 @@ from harness.kernel import KernelMount
 from harness.shell import CommandFailed, output, run
 from harness.subject import MountRefused
 
-from .race import Act, Verdict, content, forget_pages
+from .race import Act, Verdict, content, fill_up, forget_pages
 from .workload import SharedCounters
 
 # file -> blocks; "one" and "two" share their extent at first
@@ -30,7 +30,7 @@ CUT, CUT_BLOCKS = 7, 32
 LAST = 8                            # blocks at the end of nocow and other that nobody writes before the end
 GROUP, HOLE = 8 << 20, 512 << 10
 OPERATIONS = 12
-STILL_SECONDS = 4                   # nobody has done anything for so long: a deadlock
+STILL_SECONDS = 5                   # nobody has done anything for so long: a deadlock
 WAITING_PICKS = 120                 # so many others went first: a request that needs nobody was not served
 BUSY = (errno.ECANCELED, errno.ENOTCONN, errno.EINPROGRESS)
 
@@ -67,6 +67,14 @@ def make_stage(path):
 def free_for_data(mnt):
     total, used = re.search(r"^Data, single: total=(\d+), used=(\d+)", output("btrfs", "filesystem", "df", "--raw", mnt), re.M).groups()
     return int(total) - int(used)
+
+
+def make_full(path):
+    """The same, and no space anywhere but a few blocks: what is freed is used again at once."""
+    make_stage(path)
+    with KernelMount(path, "nodiscard,commit=1") as mnt:
+        fill_up(mnt)
+        files.fallocate(f"{mnt}/full", 0, HOLE // 2, files.PUNCH_HOLE | files.KEEP_SIZE)
 
 
 class Versions:
@@ -107,6 +115,7 @@ class Profile:
         kind = seed % 5
         self.seed = seed
         self.crash = kind in (1, 3)
+        self.full = kind == 3
         self.faults = kind == 2
         self.few = kind == 4 and seed % 2 == 0      # as few threads as those who may wait, and one
         self.damaged = kind == 4 and seed % 2 == 1
@@ -155,8 +164,9 @@ class Actor:
             self.promises.append([os.path.getsize(self.chance.record), versions.name, low])
 
     def may_fail(self, error):
-        """A fault that was injected; without faults every failure counts."""
-        if not (self.chance.profile.faults and error.errno in (errno.EIO, errno.ENOSPC, 0)):    # 0: a short write
+        """A fault that was injected, or no space where there is none (errno 0: a short write); otherwise every failure counts."""
+        p = self.chance.profile
+        if not (p.faults and error.errno in (errno.EIO, errno.ENOSPC, 0) or p.full and error.errno in (errno.ENOSPC, 0)):
             raise error
 
     def over(self):
@@ -293,12 +303,12 @@ def stranger(me):
                 ioctls.sync_fs(me.chance.mnt)
             if len(here) > 3:
                 path, old, count = here.pop(0)
-                if not me.chance.profile.faults:
+                if not me.chance.profile.faults and not me.chance.profile.full:
                     look_at_stranger(path, old, count)
                 os.unlink(path)
         except OSError as e:
             me.may_fail(e)
-    if not me.chance.profile.faults:
+    if not me.chance.profile.faults and not me.chance.profile.full:
         for one in here:
             look_at_stranger(*one)
 
@@ -362,7 +372,8 @@ class Chance:
 
     def __init__(self, subject, image_cache, scratch, seed, guard=None):
         self.profile, self.scratch, self.subject, self.guard = Profile(seed), scratch, subject, guard
-        self.image = image_cache("chance", make_stage, os.path.join(scratch, "stage"))
+        stage = ("chance-full", make_full) if self.profile.full else ("chance", make_stage)
+        self.image = image_cache(*stage, os.path.join(scratch, "stage"))
         self.versions = {name: Versions(name) for name in FILES}
         self.verdict, self.times = Verdict(), -1
         self.groups = sorted(c.logical for c in dump.chunks(self.image) if c.type.startswith("DATA"))[:2]
@@ -393,7 +404,7 @@ class Chance:
     def balance_may_fail(self, error):
         p = self.profile
         return error in BUSY and (p.cancels or p.second) or p.faults and error in (errno.ENOSPC, errno.EIO) or \
-            p.damaged and error == errno.EIO
+            p.damaged and error == errno.EIO or p.full and error == errno.ENOSPC
 
     def actors(self):
         calls = {"nocow": direct_writer("nocow", LAST), "prealloc": direct_writer("prealloc"), "relocator": relocator,
@@ -467,7 +478,8 @@ class Chance:
             return
         with self.verdict.oracle("place"):
             r = act.end()
-            assert not r.error or self.profile.damaged and r.error == errno.EIO, f"the last balance: {r}"
+            assert not r.error or self.profile.damaged and r.error == errno.EIO or self.profile.full and r.error == errno.ENOSPC, \
+                f"the last balance: {r}"
 
     def _resumed(self):
         """A conversion that is paused after its first group and resumed leaves that one alone."""
