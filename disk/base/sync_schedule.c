@@ -30,7 +30,7 @@
 #define QUIET_POLL_US 50
 #define QUIET_WAIT_US 5000 /* somebody who computes for longer is not waited for */
 #define SCARCE_ONE_IN 5
-#define LINGER_ONE_IN 6 /* steps of a writer where it stays until all others are done or wait */
+#define LINGER_ONE_IN 5 /* such steps; it stays there until all others are done or wait */
 
 struct waiter {
 	TAILQ_ENTRY(waiter) link;
@@ -186,10 +186,15 @@ static void choose_scarcity(const char *name)
 		scarce = false;
 }
 
+/* In the middle of a write, of an allocation, of a commit on its way to the device. */
 static bool lingers(const char *name)
 {
-	return (!strncmp(name, "wr.", 3) || !strcmp(name, "al.reserve")) &&
-	       draw() % LINGER_ONE_IN == 0;
+	static const char *const where[] = {"wr.", "al.reserve", "tx.flushed", "tx.super_pre"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(where); i++)
+		if (!strncmp(name, where[i], strlen(where[i])))
+			return draw() % LINGER_ONE_IN == 0;
+	return false;
 }
 
 /* Lock held; released while parked. */

@@ -121,7 +121,7 @@ class Profile:
         self.damaged = kind == 4 and seed % 2 == 1
         self.cancels = not self.crash and rng.random() < 0.4
         self.second = not self.crash and rng.random() < 0.4
-        self.buffered = self.crash or rng.random() < 0.5
+        self.buffered = not self.full and (self.crash or rng.random() < 0.5)
 
 
 class Actor:
@@ -569,7 +569,7 @@ class Chance:
         log = recorder.Log(self.record)
         issued = {name: v.as_file().issued for name, v in self.versions.items()}
         judge = campaign.Judge("btrfuse", self.subject.build, issued, IDS, ours=False)
-        for n, (state, build) in enumerate(recorder.states(log, self.base, self.scratch, 8, plan=self._plan(log))):
+        for n, (state, build) in enumerate(recorder.states(log, self.base, self.scratch, 9, plan=self._plan(log))):
             path = build(os.path.join(self.scratch, f"state{n}"))
             why = judge(path, self._low(log.events[state.position - 1].end if state.position else 0), {})
             if why:
@@ -578,14 +578,21 @@ class Chance:
 
     def _plan(self, log):
         """Right after promises, with all lost that may be; right after superblocks, with nothing else of what was in flight; right
-        before them, with everything."""
+        before them, with everything, best where somebody else has written meanwhile."""
         rng = random.Random(f"cuts {self.profile.seed}")
         ends = [e.end for e in log.events]
         promised = [sum(end <= size for end in ends) for size, *_ in rng.sample(self.promises, min(3, len(self.promises)))]
         supers = [n + 1 for n, e in enumerate(log.events) if e.type == recorder.WRITE and e.off == recorder.SUPERBLOCKS[0]]
         plan = [(at, "none") for at in promised] + [(at, "only the last") for at in rng.sample(supers, min(2, len(supers)))]
-        plan += [(at - 1, "boundary") for at in rng.sample(supers, min(3, len(supers)))]
+        busy = [at for at in supers if self._written_meanwhile(log, at - 1)] or supers
+        plan += [(at - 1, "boundary") for at in rng.sample(busy, min(4, len(busy)))]
         return sorted(plan)
+
+    @staticmethod
+    def _written_meanwhile(log, at):
+        """Between the last flush and the superblock, which is event @at."""
+        flushed = max(n for n in [-1, *log.flushes()] if n < at)
+        return any(e.type == recorder.WRITE for e in log.events[flushed + 1:at])
 
     def _low(self, size):
         low = {}
