@@ -91,10 +91,10 @@ static void publish(struct fs *fs, struct transaction *tx)
 	struct trans_mgr *m = fs->trans;
 
 	transaction_forget_nodes(tx);
+	TRACE("commit.durable", .transid = tx->transid); /* before anybody hands out what it freed */
 	unpin_later(fs, tx->transid);
 	log_set_base(fs, &tx->super);
 	MUTEX_SCOPE(&m->lock);
-	TRACE("commit.durable", .transid = tx->transid);
 	m->durable = tx->transid;
 	m->writing = NULL;
 }
