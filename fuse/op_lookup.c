@@ -77,6 +77,7 @@ void op_readlink(fuse_req_t req, fuse_ino_t node)
 		return;
 	}
 	buf[len] = 0;
+	edge_touch_atime(edge_of(req), inode); /* the kernel asks for the time after the answer */
 	fuse_reply_readlink(req, buf);
 }
 

@@ -120,6 +120,13 @@ def test_symlinks(mounted):
     assert read(mounted.join("to")) == b"seen"
 
 
+def test_following_a_symlink_moves_its_access_time(mounted):
+    os.symlink("target", mounted.join("to"))
+    os.utime(mounted.join("to"), (1, 1), follow_symlinks=False)
+    os.readlink(mounted.join("to"))
+    assert os.lstat(mounted.join("to")).st_atime > 1
+
+
 def test_hard_links(mounted):
     write(mounted.join("a"), b"one")
     os.mkdir(mounted.join("d"))
