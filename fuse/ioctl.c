@@ -157,6 +157,7 @@ void op_ioctl(fuse_req_t req, fuse_ino_t node, unsigned cmd, void *arg,
 	struct ioctl_call c = {
 		.req = req,
 		.e = edge_of(req),
+		.node = node,
 		.arg = (uintptr_t)arg,
 		.in = in,
 		.out = request_now.reply_buf,

@@ -17,6 +17,7 @@
 struct ioctl_call {
 	fuse_req_t req;
 	struct edge *e;
+	fuse_ino_t node;
 	struct inode *inode;
 	u64 arg;         /* address in the caller's memory */
 	const void *in;  /* in_size bytes, at least as many as the table asks for */

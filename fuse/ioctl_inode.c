@@ -24,12 +24,20 @@ int ioctl_get_flags(struct ioctl_call *c)
 	return give(c, &flags, sizeof(flags));
 }
 
+/* The change time moved behind the kernel's back. */
+static int changed(struct ioctl_call *c, int err)
+{
+	if (!err)
+		session_forget_attr(fuse_req_userdata(c->req), c->node);
+	return err;
+}
+
 int ioctl_set_flags(struct ioctl_call *c)
 {
 	u32 flags;
 
 	memcpy(&flags, c->in, sizeof(flags));
-	return attr_set_flags(c->inode, flags);
+	return changed(c, attr_set_flags(c->inode, flags));
 }
 
 int ioctl_get_xattr(struct ioctl_call *c)
@@ -46,7 +54,7 @@ int ioctl_set_xattr(struct ioctl_call *c)
 	memcpy(&x, c->in, sizeof(x));
 	if (x.fsx_extsize || x.fsx_projid || x.fsx_cowextsize)
 		return -EOPNOTSUPP;
-	return attr_set_xflags(c->inode, x.fsx_xflags);
+	return changed(c, attr_set_xflags(c->inode, x.fsx_xflags));
 }
 
 int ioctl_get_version(struct ioctl_call *c)

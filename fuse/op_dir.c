@@ -195,9 +195,9 @@ static void read_dir(fuse_req_t req, fuse_ino_t node, size_t size, off_t off,
 		edge_reply(req, err);
 		return;
 	}
-	fuse_reply_buf(req, f.buf, f.used);
 	if (!off)
-		edge_touch_atime(f.e, dir);
+		edge_touch_atime(f.e, dir); /* who has the answer may ask for the time */
+	fuse_reply_buf(req, f.buf, f.used);
 }
 
 void op_readdir(fuse_req_t req, fuse_ino_t node, size_t size, off_t off,

@@ -31,12 +31,21 @@ static bool is_kept(struct name name)
 	       has_prefix(name, "security.");
 }
 
+/* A prefix and nothing behind it. */
+static bool is_bare(struct name name)
+{
+	return name_equal(name, name_of("user.")) || name_equal(name, name_of("trusted.")) ||
+	       name_equal(name, name_of("security."));
+}
+
 static int check_name(struct inode *inode, struct name name)
 {
 	if (inode->ino & INODE_STUB_BIT)
 		return -ENODATA;
 	if (name.len > NAME_LEN_MAX)
 		return -ERANGE;
+	if (is_bare(name))
+		return -EINVAL;
 	return is_kept(name) || acl_absent_flag(inode, name) ? 0 : -EOPNOTSUPP;
 }
 

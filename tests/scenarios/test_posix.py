@@ -610,6 +610,27 @@ def test_xattrs(mounted):
     refuses(errno.ENODATA, os.removexattr, f, "user.a")
 
 
+def test_xattr_without_a_name(mounted):
+    write(mounted.join("f"), b"")
+    for name in ("user.", "trusted.", "security."):
+        refuses(errno.EINVAL, os.setxattr, mounted.join("f"), name, b"")
+
+
+def test_changes_that_the_kernel_does_not_see_are_seen_in_the_times(mounted):
+    """chattr moves the change time; reading a directory its access time, at once."""
+    from harness import ioctls
+    write(mounted.join("f"), b"")
+    before = os.stat(mounted.join("f")).st_ctime_ns
+    time.sleep(0.02)
+    ioctls.set_flags(mounted.join("f"), 0x40)
+    assert os.stat(mounted.join("f")).st_ctime_ns > before
+    for n in range(50):
+        os.mkdir(mounted.join(f"d{n}"))
+        os.utime(mounted.join(f"d{n}"), (1, 1))
+        os.listdir(mounted.join(f"d{n}"))
+        assert os.stat(mounted.join(f"d{n}")).st_atime > 1
+
+
 def test_xattr_too_big(mounted):
     write(mounted.join("f"), b"")
     refuses(errno.ENOSPC, os.setxattr, mounted.join("f"), "user.a", b"x" * 20_000)
