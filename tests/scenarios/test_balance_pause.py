@@ -1,6 +1,7 @@
 """A balance that is paused: its item stays on disk, and whoever mounts next goes on, the kernel or btrfuse."""
 import errno
 import os
+import select
 import time
 
 import pytest
@@ -161,10 +162,40 @@ def test_control_tool_says_what_progs_say(subject, filled):
     assert said[0] == said[1]
 
 
+class Foreground:
+    """Somebody who writes, syncs, reads and deletes all the time, in a process of its own; how often is what finish() returns."""
+
+    def __init__(self, folder):
+        self.words = os.pipe()
+        self.pid = os.fork()
+        if not self.pid:
+            self.work(folder)
+
+    def work(self, folder):
+        os.set_blocking(self.words[0], False)
+        rounds = 0
+        try:
+            while not select.select([self.words[0]], [], [], 0)[0]:
+                path = os.path.join(folder, f"fg{rounds % 20}")
+                files.write(path, os.urandom(300_000), sync=rounds % 5 == 0)
+                files.read(path)
+                if rounds % 3 == 0:
+                    os.unlink(path)
+                rounds += 1
+        finally:
+            os._exit(min(rounds, 100))
+
+    def finish(self):
+        os.write(self.words[1], b"x")
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
 @pytest.mark.fuse_only
-def test_pause_and_cancel_are_quick(subject, filled):
-    """Within 100 ms each, with a margin for a busy machine on the worst of some."""
+@pytest.mark.parametrize("busy", [False, True], ids=["alone", "under work"])
+def test_pause_and_cancel_are_quick(subject, filled, busy):
+    """Within 100 ms each, with a margin for a busy machine on the worst of some; also while foreground work goes on."""
     m = subject.mount(filled)
+    foreground = Foreground(m.path) if busy else None
     took = []
     for stop in (ioctls.balance_pause, ioctls.balance_cancel) * 3:
         balance = ioctls.BalanceThread(m.path, data={}, metadata={})
@@ -175,6 +206,8 @@ def test_pause_and_cancel_are_quick(subject, filled):
             took.append(time.monotonic() - began)
         balance.finish()
         ioctls.balance_cancel(m.path)
+    if foreground:
+        assert foreground.finish() > 3, "no work went on"
     m.umount()
     assert took and sorted(took)[len(took) // 2] < 0.1, took
     images.check(filled)
