@@ -4,7 +4,8 @@
  *
  * The pieces that replace the item are worked out purely (plan), then stored under one write lock.
  * Their place is what the caller's one lookup said: the token keeps that true, so it is not asked
- * again here. A written neighbour of the same extent takes the new piece in, so that a file filled
+ * again here. The item's ends are: writers of other sectors of the same extent may have split it
+ * since. A written neighbour of the same extent takes the new piece in, so that a file filled
  * in order ends with one item. References: one a piece.
  */
 #include "core/extent/extent_alloc.h"
@@ -135,18 +136,36 @@ static int store_pieces(struct trans *trans, struct path *path, u64 ino,
 	return 0;
 }
 
-static int mark_written(struct trans *trans, struct inode *inode, const struct file_mapping *m,
-			u64 start, u64 end)
+/* The preallocated item that holds [start, end) now. @m, the caller's, gets its ends. */
+static int find_now(struct trans *trans, struct inode *inode, u64 start, u64 end,
+		    struct path *path, struct file_mapping *m)
+{
+	struct key key = file_extent_key(inode->ino, start);
+	struct file_mapping now;
+	int r = tree_search_cow_prev(trans, inode->root, &key, 0, path);
+
+	if (r < 0)
+		return r == -ENOENT ? -EUCLEAN : r;
+	if (!decode_slot(path, path->slots[0], inode->ino, &now) || now.off > start ||
+	    mapping_end(&now) < end || now.type != MAPPING_PREALLOC)
+		return -EUCLEAN;
+	m->extent_off += now.off - m->off;
+	m->off = now.off;
+	m->len = now.len;
+	return 0;
+}
+
+static int mark_written(struct trans *trans, struct inode *inode, struct file_mapping *m, u64 start,
+			u64 end)
 {
 	_cleanup_path_ struct path path = {};
-	struct key key = file_extent_key(inode->ino, m->off);
 	struct ref ref = ref_data(inode->root->id, 0, inode->ino, m->off - m->extent_off);
 	struct file_mapping piece[PIECES_MAX];
-	int n = plan(m, start, end, trans->transid, piece), gone;
-	int r = tree_search_cow(trans, inode->root, &key, 0, &path);
+	int n, gone, r = find_now(trans, inode, start, end, &path, m);
 
-	if (r != 0)
-		return r < 0 ? r : -EUCLEAN;
+	if (r < 0)
+		return r;
+	n = plan(m, start, end, trans->transid, piece);
 	merge_left(&path, inode->ino, piece, &n);
 	gone = 1 + merge_right(trans, &path, inode->ino, piece, n);
 	if (gone < 1)
@@ -162,7 +181,8 @@ static int mark_written(struct trans *trans, struct inode *inode, const struct f
 int file_extent_mark_written(struct trans *trans, struct inode *inode, const struct file_mapping *m,
 			     u64 start, u64 end)
 {
-	int r = mark_written(trans, inode, m, start, end);
+	struct file_mapping now = *m;
+	int r = mark_written(trans, inode, &now, start, end);
 
 	log_extents_changed(trans, inode, start, end);
 	if (r < 0)

@@ -1,5 +1,7 @@
 """In place: where a write has to go to the extent's own place, and where it must not."""
+import mmap
 import os
+import random
 import re
 import signal
 
@@ -98,6 +100,42 @@ def test_prealloc_is_written_in_place(subject, image):
     with KernelMount(image, "ro") as mnt:
         data = files.read(f"{mnt}/f")
     assert data[:40960] == bytes(40960) and data[40960:45056] == blocks.make(1, 10, 1) and data[-4:] == b"tail"
+
+
+@pytest.mark.parametrize("nocow", [False, True], ids=["cow", "nocow"])
+def test_prealloc_is_written_by_many_at_once(subject, image, nocow):
+    """Parallel direct writes to different sectors of one preallocated extent: each splits what the others have looked up."""
+    m = subject.mount(image)
+    path, sectors, writers = m.join("f"), 2048, 8
+    if nocow:
+        files.nocow(path)
+    files.fallocate(path, 0, sectors * 4096)
+    order = list(range(sectors))
+    random.Random(5).shuffle(order)
+
+    def write(mine):
+        fd, buf = os.open(path, os.O_RDWR | os.O_DIRECT), mmap.mmap(-1, 4096)
+        for n in mine:
+            buf[:] = n.to_bytes(2, "little") * 2048
+            assert os.pwritev(fd, [buf], n * 4096) == 4096
+        os.close(fd)
+    children = []
+    for w in range(writers):
+        children.append(os.fork())
+        if not children[-1]:
+            try:
+                write(order[w::writers])
+                os._exit(0)
+            finally:
+                os._exit(1)
+    assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children] == [0] * writers
+    want = b"".join(n.to_bytes(2, "little") * 2048 for n in range(sectors))
+    assert files.read(path) == want
+    m.umount()
+    images.check(image)
+    m = subject.mount(image)
+    assert files.read(m.join("f")) == want
+    m.umount()
 
 
 def test_prealloc_of_a_nocow_file(subject, image):
