@@ -159,9 +159,11 @@ def test_deep_tree(subject, image):
     images.check(image)
 
 
-def test_crowded_directory_changes_while_it_is_read(subject, image, full):
+@pytest.mark.timeout(1800)
+def test_crowded_directory_changes_while_it_is_read(subject, scratch, full):
     """Names that were there all the time are seen exactly once, whatever comes and goes meanwhile."""
     count = 1_000_000 if full else 12_000
+    image = images.make(os.path.join(scratch, "img"), 8192 if full else 512)
     m = subject.mount(image)
     os.mkdir(m.join("d"))
     folder = os.open(m.join("d"), os.O_RDONLY)
