@@ -294,15 +294,6 @@ static void wait_resumed(struct thread *t)
 	atomic_store(&t->busy, true);
 }
 
-void session_forget_attr(struct session *s, u64 node)
-{
-	int err = fuse_lowlevel_notify_inval_inode(s->se, node, -1, 0);
-
-	if (err && err != -ENOENT)
-		log_info("fuse: attributes of inode %llu are not forgotten: %s",
-			 (unsigned long long)node, strerror(-err));
-}
-
 void session_pause(struct session *s)
 {
 	const struct timespec ms = {.tv_nsec = 1000000};

@@ -80,10 +80,6 @@ void session_forget_attr(struct session *s, u64 node);
 /* Makes the threads end although the mount may live on. For a signal thread. */
 void session_stop(struct session *s);
 
-/* What the kernel remembers of the inode's attributes is old: an ioctl changed them. Its pages stay.
- * Takes no lock of the kernel that a request holds. */
-void session_forget_attr(struct session *s, u64 node);
-
 /* From inside a handler: waits until no other request is being served and holds back those that
  * come, until session_resume(). One caller at a time. */
 void session_pause(struct session *s);
