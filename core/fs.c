@@ -26,6 +26,7 @@
 #include "core/subvol/mount_root.h"
 #include "core/subvol/root_table.h"
 #include "core/replace_item.h"
+#include "core/subvol/uuid_tree.h"
 #include "core/super.h"
 #include "core/trans/epoch.h"
 #include "core/trans/transaction.h"
@@ -400,7 +401,9 @@ static int open_into(struct fs *fs, struct reason *why)
 		r = mount_root_choose(fs, why);
 	if (r < 0)
 		return r;
-	r = start_threads(fs);
+	r = uuid_tree_update(fs);
+	if (r == 0)
+		r = start_threads(fs);
 	if (r == 0)
 		r = orphan_cleanup(fs, fs->mount_root_id);
 	if (r < 0)

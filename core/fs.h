@@ -89,7 +89,7 @@ struct fs {
 	struct btrfs_super_block super;
 	unsigned backup_slot;
 	_Atomic u64 incompat_used; /* features that came into use: set any time, stored by commits */
-	bool uuid_tree_follows; /* uuid_tree_generation was equal to generation at mount */
+	bool uuid_tree_follows; /* the uuid tree is up to date: uuid_tree_generation = generation */
 
 	_Atomic int error;      /* first negative errno that aborted; 0 while healthy */
 	bool readonly;

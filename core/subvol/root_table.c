@@ -85,9 +85,7 @@ static bool is_subvolume_id(u64 id)
 	       (id >= BTRFS_FIRST_FREE_OBJECTID && id <= BTRFS_LAST_FREE_OBJECTID);
 }
 
-/* Old items end before generation_v2; what they lack reads as zero, and so do the uuids of an item
- * whose generation_v2 does not match (a kernel that did not know them wrote it). */
-static int read_item(struct root *tree_root, u64 root_id, struct btrfs_root_item *ret)
+int root_read_item(struct root *tree_root, u64 root_id, struct btrfs_root_item *ret)
 {
 	struct key key = { root_id, BTRFS_ROOT_ITEM_KEY, 0 };
 	_cleanup_path_ struct path path = {};
@@ -111,7 +109,7 @@ int root_load_from(struct root *tree_root, u64 root_id, struct root **ret)
 	struct fs *fs = tree_root->fs;
 	struct btrfs_root_item item;
 	struct root *root;
-	int r = read_item(tree_root, root_id, &item);
+	int r = root_read_item(tree_root, root_id, &item);
 
 	if (r < 0)
 		return r;

@@ -9,6 +9,7 @@
 
 #include "disk/base/types.h"
 
+struct btrfs_root_item;
 struct extent_buffer;
 struct fs;
 struct root;
@@ -30,6 +31,11 @@ void root_putp(struct root **root);
 _must_check_ int root_load(struct fs *fs, u64 root_id, struct root **ret);
 /* The same as another state of the root tree has it. */
 _must_check_ int root_load_from(struct root *tree_root, u64 root_id, struct root **ret);
+
+/* The ROOT_ITEM of @root_id, by value. Old items end before generation_v2; what they lack reads as
+ * zero, and so do the uuids of an item whose generation_v2 does not match (a kernel that did not know
+ * them wrote it). -ENOENT, or as a search. */
+_must_check_ int root_read_item(struct root *tree_root, u64 root_id, struct btrfs_root_item *ret);
 
 /* Loads a tree from an address that the superblock holds (tree root, chunk root). */
 _must_check_ int root_load_at(struct fs *fs, u64 root_id, u64 logical, u64 generation, u8 level,
