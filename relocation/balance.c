@@ -92,6 +92,17 @@ static int put_away(struct balance *b, int err)
 	return err < 0 || r == -ENOENT ? err : r;
 }
 
+/* Lock held; the walk is over. */
+static void put_limits(struct balance *b)
+{
+	if (b->args.flags & BTRFS_BALANCE_DATA)
+		balance_filter_put_limit(&b->filters.data, &b->args.data);
+	if (b->args.flags & BTRFS_BALANCE_METADATA)
+		balance_filter_put_limit(&b->filters.metadata, &b->args.meta);
+	if (b->args.flags & BTRFS_BALANCE_SYSTEM)
+		balance_filter_put_limit(&b->filters.system, &b->args.sys);
+}
+
 static void *balance_thread(void *arg)
 {
 	struct balance *b = arg;
@@ -106,6 +117,7 @@ static void *balance_thread(void *arg)
 	mutex_lock(&b->lock);
 	b->running = false;
 	b->present = paused;
+	put_limits(b);
 	args = snapshot(b);
 	cond_broadcast(&b->ended);
 	mutex_unlock(&b->lock);

@@ -94,6 +94,15 @@ static void none_leaving(struct fs *fs, const struct chunk_list *list)
 		set_leaving(fs, list->v[i], false);
 }
 
+/* Fewer than the minimum stay; they count against the limit all the same. */
+static void leave_few(struct balance_filter *f, const struct balance_filter *left, u64 seen)
+{
+	if (seen >= left->limit_min)
+		return;
+	f->wanted = false;
+	f->limit_max = left->limit_max;
+}
+
 /* A first look: how many will be taken, and which types have fewer than their minimum. */
 static u64 count_expected(struct fs *fs, struct balance_filters *filters,
 			  const struct chunk_list *list)
@@ -113,9 +122,9 @@ static u64 count_expected(struct fs *fs, struct balance_filters *filters,
 		set_leaving(fs, list->v[i], true);
 		expected++;
 	}
-	filters->data.wanted &= seen[0] >= left.data.limit_min;
-	filters->metadata.wanted &= seen[1] >= left.metadata.limit_min;
-	filters->system.wanted &= seen[2] >= left.system.limit_min;
+	leave_few(&filters->data, &left.data, seen[0]);
+	leave_few(&filters->metadata, &left.metadata, seen[1]);
+	leave_few(&filters->system, &left.system, seen[2]);
 	return expected;
 }
 

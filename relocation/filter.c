@@ -7,14 +7,13 @@
 
 #include "disk/volume/chunk_map.h"
 
-#define KNOWN_FILTERS                                                                              \
-	(BTRFS_BALANCE_ARGS_PROFILES | BTRFS_BALANCE_ARGS_USAGE | BTRFS_BALANCE_ARGS_DEVID |       \
-	 BTRFS_BALANCE_ARGS_DRANGE | BTRFS_BALANCE_ARGS_VRANGE | BTRFS_BALANCE_ARGS_LIMIT |        \
-	 BTRFS_BALANCE_ARGS_LIMIT_RANGE | BTRFS_BALANCE_ARGS_STRIPES_RANGE |                       \
-	 BTRFS_BALANCE_ARGS_CONVERT | BTRFS_BALANCE_ARGS_SOFT | BTRFS_BALANCE_ARGS_USAGE_RANGE)
-#define TYPE_FLAGS (BTRFS_BALANCE_TYPE_MASK | BTRFS_BALANCE_FORCE | BTRFS_BALANCE_RESUME)
+/* The kernel tests the flags of a balance against those of its filters, too. */
+#define TYPE_FLAGS                                                                                 \
+	(BTRFS_BALANCE_TYPE_MASK | BTRFS_BALANCE_FORCE | BTRFS_BALANCE_RESUME |                    \
+	 BTRFS_BALANCE_ARGS_MASK)
 #define REDUNDANT (BTRFS_BLOCK_GROUP_PROFILE_MASK & ~(u64)BTRFS_BLOCK_GROUP_RAID0)
-#define TARGETS (BTRFS_AVAIL_ALLOC_BIT_SINGLE | BTRFS_BLOCK_GROUP_DUP)
+#define TARGETS                                                                                    \
+	(BTRFS_AVAIL_ALLOC_BIT_SINGLE | BTRFS_BLOCK_GROUP_DUP | BTRFS_BLOCK_GROUP_RAID0)
 #define RESUME_USAGE 90
 
 static int check_target(u64 target, struct reason *why)
@@ -30,28 +29,19 @@ static int check_target(u64 target, struct reason *why)
 		return 0;
 	reason_set(why, "balance: converting to profile 0x%llx is not supported",
 		   (unsigned long long)target);
-	return target & BTRFS_BLOCK_GROUP_RAID0 ? -EOPNOTSUPP : -EINVAL;
+	return -EINVAL;
 }
 
 static int check_one(const struct btrfs_balance_args *args, struct reason *why)
 {
-	u64 unknown = args->flags & ~(u64)KNOWN_FILTERS;
-
-	if (unknown) {
-		reason_set(why, "unknown balance filter 0x%llx", (unsigned long long)unknown);
-		return -EOPNOTSUPP;
-	}
 	return args->flags & BTRFS_BALANCE_ARGS_CONVERT ? check_target(args->target, why) : 0;
 }
 
 static void take_ranges(const struct btrfs_balance_args *args, struct balance_filter *ret)
 {
-	ret->usage_max = args->usage;
-	if (!(args->flags & BTRFS_BALANCE_ARGS_USAGE) &&
-	    args->flags & BTRFS_BALANCE_ARGS_USAGE_RANGE) {
-		ret->usage_min = args->usage_min;
-		ret->usage_max = args->usage_max;
-	}
+	ret->usage = args->usage;
+	ret->usage_min = args->usage_min;
+	ret->usage_max = args->usage_max;
 	ret->limit_max = UINT64_MAX;
 	if (args->flags & BTRFS_BALANCE_ARGS_LIMIT) {
 		ret->limit_max = args->limit;
@@ -91,7 +81,7 @@ int balance_filters_parse(const struct btrfs_ioctl_balance_args *args, struct ba
 	int r = 0;
 
 	*ret = (struct balance_filters){};
-	if (!(args->flags & BTRFS_BALANCE_TYPE_MASK) || args->flags & ~(u64)TYPE_FLAGS) {
+	if (args->flags & ~(u64)TYPE_FLAGS) {
 		reason_set(why, "balance flags 0x%llx", (unsigned long long)args->flags);
 		return -EINVAL;
 	}
@@ -153,16 +143,22 @@ static u64 percent_of(u64 percent, u64 whole)
 	return percent >= 100 ? whole : whole / 100 * percent + whole % 100 * percent / 100;
 }
 
-/* `usage=N` takes groups that are less than N percent full; `usage=0` only empty ones. A range is
- * from its minimum on. */
+/* What usage=@percent stops at; 0 is for empty groups only. */
+static u64 usage_end(u64 percent, u64 length)
+{
+	return percent == 0 ? 1 : percent_of(percent, length);
+}
+
+/* `usage=N` takes groups that are less than N percent full, a range from its minimum on; who sets both
+ * flags gets both, of the same bytes. */
 static bool usage_matches(const struct balance_filter *f, u64 length, u64 used)
 {
-	u64 below = f->usage_max == 0 ? 1 : percent_of(f->usage_max, length);
-
-	if (f->flags & BTRFS_BALANCE_ARGS_USAGE)
-		return used < below;
+	if (f->flags & BTRFS_BALANCE_ARGS_USAGE &&
+	    used >= usage_end((u32)f->usage ? f->usage : 0, length))
+		return false;
 	return !(f->flags & BTRFS_BALANCE_ARGS_USAGE_RANGE) ||
-	       (used >= percent_of(f->usage_min, length) && used < below);
+	       (used >= percent_of(f->usage_min, length) &&
+		used < usage_end(f->usage_max, length));
 }
 
 static bool devid_matches(const struct balance_filter *f, const struct chunk *chunk)
@@ -228,6 +224,14 @@ bool balance_filter_match(const struct balance_filter *f, const struct chunk *ch
 	return f->wanted && profiles_match(f, chunk) && usage_matches(f, chunk->length, used) &&
 	       devid_matches(f, chunk) && drange_matches(f, chunk) && vrange_matches(f, chunk) &&
 	       stripes_match(f, chunk) && soft_matches(f, chunk);
+}
+
+void balance_filter_put_limit(const struct balance_filter *f, struct btrfs_balance_args *args)
+{
+	if (args->flags & BTRFS_BALANCE_ARGS_LIMIT)
+		args->limit = f->limit_max;
+	else if (args->flags & BTRFS_BALANCE_ARGS_LIMIT_RANGE)
+		args->limit_max = (u32)f->limit_max;
 }
 
 bool balance_filter_converts(const struct balance_filter *f, u64 *profile)

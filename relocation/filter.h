@@ -18,6 +18,7 @@ struct balance_filter {
 	bool wanted; /* the type is balanced at all */
 	u64 flags;   /* BTRFS_BALANCE_ARGS_* */
 	u64 profiles;		  /* BTRFS_BLOCK_GROUP_*, single is BTRFS_AVAIL_ALLOC_BIT_SINGLE */
+	u64 usage;		  /* percent, exclusive as a byte count */
 	u64 usage_min, usage_max; /* percent, max exclusive as a byte count */
 	u64 devid;
 	u64 pstart, pend; /* on device @devid, end exclusive */
@@ -57,6 +58,9 @@ struct balance_filter *balance_filter_for(struct balance_filters *filters, u64 t
 /* Does the chunk with @used bytes in its group pass all filters but `limit`? */
 bool balance_filter_match(const struct balance_filter *filter, const struct chunk *chunk,
 			  u64 used);
+
+/* Puts what is left of `limit` into @args, as the kernel leaves it there. */
+void balance_filter_put_limit(const struct balance_filter *filter, struct btrfs_balance_args *args);
 
 /* Does the type convert? *profile gets the BTRFS_BLOCK_GROUP_* bits of its new chunks. */
 bool balance_filter_converts(const struct balance_filter *filter, u64 *profile);

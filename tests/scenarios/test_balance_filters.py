@@ -1,11 +1,13 @@
 """Every balance filter against the kernel: the same chunks taken, the same counts, the same profiles afterwards."""
 import errno
+import fcntl
 import os
+import struct
 
 import pytest
 
 from harness import dump, files, image as images, ioctls
-from harness.ioctls import DUP, RAID1, SINGLE
+from harness.ioctls import DUP, RAID0, RAID1, SINGLE
 from harness.kernel import KernelMount
 
 
@@ -70,11 +72,64 @@ def test_taken_as_the_kernel_takes(subject, mixed, filters):
     (dict(data=dict(convert=DUP)), 0), (dict(metadata=dict(convert=SINGLE)), 0),
     (dict(metadata=dict(convert=SINGLE), system=dict(convert=SINGLE)), ioctls.FORCE),
     (dict(metadata=dict(convert=DUP, soft=True)), 0), (dict(data=dict(convert=DUP, limit=1)), 0),
-    (dict(data=dict(convert=RAID1)), 0), (dict(data=dict(convert=SINGLE | DUP)), 0)], ids=str)
+    (dict(data=dict(convert=RAID1)), 0), (dict(data=dict(convert=RAID0)), 0), (dict(data=dict(convert=SINGLE | DUP)), 0)], ids=str)
 def test_conversion(subject, mixed, filters, flags):
     (want, expected), (got, found) = both(subject, mixed, flags=flags, **filters)
     assert (counts(got), found) == (counts(want), expected)
     images.judge(mixed, read_all=False)
+
+
+LIMIT, USAGE, LIMIT_RANGE, USAGE_RANGE, NEW_FILTER = 1 << 5, 1 << 1, 1 << 6, 1 << 10, 1 << 40
+
+
+def raw(type_flags, filter_flags=0, **values):
+    """The ioctl's bytes, with flags that no program sets together."""
+    buf = bytearray(1024)
+    struct.pack_into("<Q", buf, 0, type_flags)
+    for at in (16, 152, 288):
+        struct.pack_into("<Q", buf, at + 8, values.get("usage", 0))
+        struct.pack_into("<QQ", buf, at + 64, filter_flags, values.get("limit", 0))
+    return buf
+
+
+def ask(mnt, buf):
+    """(errno, all that came back)."""
+    fd = os.open(mnt, os.O_RDONLY)
+    try:
+        fcntl.ioctl(fd, ioctls.BALANCE_V2, buf, True)
+        return 0, bytes(buf)
+    except OSError as e:
+        return e.errno, bytes(buf)
+    finally:
+        os.close(fd)
+
+
+@pytest.mark.parametrize("args", [
+    (0,), (ioctls.FORCE,), (ioctls.DATA | 1 << 20,), (ioctls.DATA | 1 << 6,), (ioctls.DATA | 1 << 8,), (ioctls.DATA, NEW_FILTER),
+    (ioctls.DATA | ioctls.METADATA, LIMIT), (ioctls.DATA, USAGE | USAGE_RANGE)], ids=str)
+def test_odd_flags(subject, mixed, args):
+    """Down to the last byte of the answer."""
+    twin = images.copy(mixed, mixed + ".twin")
+    values = dict(limit=2, usage=50)
+    with KernelMount(twin, allow_complaints=True) as mnt:
+        want = ask(mnt, raw(*args, **values))
+    os.unlink(twin)
+    m = subject.mount(mixed)
+    got = ask(m.path, raw(*args, **values))
+    m.umount()
+    images.check(mixed)
+    assert got == want
+
+
+@pytest.mark.parametrize("limit", [2 | 9 << 32, 9 | 99 << 32], ids=["enough", "too few"])
+def test_what_is_left_of_the_limit(subject, mixed, limit):
+    twin = images.copy(mixed, mixed + ".twin")
+    with KernelMount(twin, allow_complaints=True) as mnt:
+        want = ask(mnt, raw(ioctls.DATA, LIMIT_RANGE, limit=limit))
+    m = subject.mount(mixed)
+    assert ask(m.path, raw(ioctls.DATA, LIMIT_RANGE, limit=limit)) == want
+    m.umount()
+    images.check(mixed)
 
 
 def test_there_and_back(subject, mixed):
