@@ -316,7 +316,8 @@ static int open_volume(struct fs *fs, struct reason *why)
 	int r;
 
 	if (fs->opt.rescue && !fs->readonly) {
-		reason_set(why, "rescue= needs -o ro");
+		reason_set(why, "%s needs -o ro",
+			   fs->opt.rescue == RESCUE_BACKUP_ROOT ? "usebackuproot" : "rescue=");
 		return -EINVAL;
 	}
 	r = volume_open(&vopt, &fs->vol, why);

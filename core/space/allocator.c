@@ -16,6 +16,8 @@
 #include "disk/base/log.h"
 #include "disk/base/sync_point.h"
 
+#define NODE_RUN MIB(1)  /* worth leaving a group for */
+#define RUN_PAUSE 256    /* nodes */
 #define GOOD_RUN MIB(16) /* a run of this length is not worth a new chunk to avoid */
 
 struct request {
@@ -26,6 +28,7 @@ struct request {
 	bool stay; /* not where a balance will move it from again */
 	bool pick; /* a conversion runs: only groups of @profile */
 	u64 profile;
+	u64 run; /* of nodes: leave groups alone where a new run would be shorter */
 };
 
 /* While a conversion runs, what is written goes where it need not be moved again, if it can. */
@@ -38,17 +41,39 @@ static void prefer_converted(struct fs *fs, struct request *rq)
 	rq->profile = info->profile;
 }
 
+/* Where to go on: behind what was handed out last, or for nodes, where nothing free follows, with the
+ * longest run. False: that is shorter than asked for. */
+static bool place_to_go_on(const struct block_group *bg, const struct request *rq, u64 *cursor)
+{
+	const struct free_extent *e;
+
+	*cursor = bg->cursor;
+	if (rq->data)
+		return true;
+	e = free_extents_at(&bg->free, bg->cursor);
+	if (e && e->start <= bg->cursor && bg->cursor > bg->logical)
+		return true;
+	e = free_extents_longest_at(&bg->free);
+	if (!e || e->len < rq->run)
+		return false;
+	*cursor = e->start;
+	return true;
+}
+
 /* Takes space out of one group: its length, 0, or negative errno. */
 static s64 take_from(struct block_group *bg, const struct request *rq, u64 *logical)
 {
 	struct space_info *info = group_info(bg->fs->space, bg);
+	u64 cursor;
 	s64 len;
 
 	SP("al.reserve", .bg = bg->logical, .len = rq->want);
 	GROUP_EDIT_SCOPE(bg);
 	if ((bg->ro_count && GUARD(cluster_check)) || bg->removed || !bg->loaded)
 		return 0;
-	len = free_extents_take(&bg->free, rq->want, rq->min, rq->align, bg->cursor, logical);
+	if (!place_to_go_on(bg, rq, &cursor))
+		return 0;
+	len = free_extents_take(&bg->free, rq->want, rq->min, rq->align, cursor, logical);
 	if (len <= 0)
 		return len;
 	bg->cursor = *logical + (u64)len;
@@ -174,6 +199,36 @@ void space_data_alloc_undo(struct fs *fs, u64 logical, u64 len)
 	bg->reserved -= len;
 }
 
+/* May a long run be looked for? Not in each allocation if there is none. */
+static bool run_wanted(struct fs *fs, enum space_kind kind)
+{
+	struct space_info *info = &fs->space->info[kind];
+
+	MUTEX_SCOPE(&fs->space->lock);
+	if (!info->run_pause)
+		return true;
+	info->run_pause--;
+	return false;
+}
+
+/* Nodes that lie side by side share the leaves that tell of them, in the extent tree and in the
+ * free-space tree, and a commit rewrites each of these: single holes serve when no run is left. */
+static s64 take_node(struct fs *fs, struct request *rq, u64 *logical, struct block_group **ret)
+{
+	s64 len = 0;
+
+	if (run_wanted(fs, rq->kind)) {
+		rq->run = NODE_RUN;
+		len = take_any(fs, rq, logical, ret);
+		rq->run = 0;
+		if (len > 0 || len == -ENOMEM)
+			return len;
+		MUTEX_SCOPE(&fs->space->lock);
+		fs->space->info[rq->kind].run_pause = RUN_PAUSE;
+	}
+	return take_any(fs, rq, logical, ret);
+}
+
 int space_alloc_tree_block(struct fs *fs, bool system, u64 *ret_logical)
 {
 	enum space_kind kind = system ? SPACE_SYSTEM : SPACE_METADATA;
@@ -189,7 +244,7 @@ int space_alloc_tree_block(struct fs *fs, bool system, u64 *ret_logical)
 		_cleanup_group_ struct block_group *bg = NULL;
 		u64 chunks = space_chunk_count(fs->space, rq.kind);
 
-		len = take_any(fs, &rq, ret_logical, &bg);
+		len = take_node(fs, &rq, ret_logical, &bg);
 		if (len > 0)
 			return 0;
 		if (len == -ENOMEM || (chunk_alloc(fs, kind, chunks) < 0 && !TAKE(rq.stay) &&

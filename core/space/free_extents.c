@@ -132,9 +132,14 @@ bool free_extents_holds(const struct free_extents *set, u64 start, u64 len)
 	return e && e->start + e->len >= start + len;
 }
 
+const struct free_extent *free_extents_longest_at(const struct free_extents *set)
+{
+	return RB_MAX(free_by_len, lens(set));
+}
+
 u64 free_extents_longest(const struct free_extents *set)
 {
-	const struct free_extent *e = RB_MAX(free_by_len, lens(set));
+	const struct free_extent *e = free_extents_longest_at(set);
 
 	return e ? e->len : 0;
 }

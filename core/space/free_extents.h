@@ -41,7 +41,8 @@ _must_check_ int free_extents_subtract(struct free_extents *set, u64 start, u64 
 const struct free_extent *free_extents_at(const struct free_extents *set, u64 pos);
 const struct free_extent *free_extents_next(const struct free_extent *e);
 bool free_extents_holds(const struct free_extents *set, u64 start, u64 len);
-/* Bytes of the longest range. */
+/* The longest range and its bytes; NULL and 0 if there is none. */
+const struct free_extent *free_extents_longest_at(const struct free_extents *set);
 u64 free_extents_longest(const struct free_extents *set);
 
 /* Finds and takes @want bytes, or if no range is so long the longest one of @min or more, at a

@@ -32,6 +32,7 @@ struct space_info {
 	bool converting; /* @profile is what a conversion wants: groups of it serve first, with new chunks before
 			  * others */
 	u64 hint;        /* the group that served the last allocation */
+	unsigned run_pause; /* nodes to hand out before a long run is looked for again */
 };
 
 /* A chunk whose removal is not known to be durable and unseen. */

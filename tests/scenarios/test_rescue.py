@@ -75,6 +75,8 @@ def rescue(subject, image, words):
 def test_only_read_only(subject, filled):
     with pytest.raises(MountRefused, match="rescue= needs -o ro"):
         subject.mount(filled, "rescue=all")
+    with pytest.raises(MountRefused, match="usebackuproot needs -o ro"):
+        subject.mount(filled, "usebackuproot")
     with pytest.raises(MountRefused, match="rescue"):
         subject.mount(filled, "ro,rescue=everything")
 
