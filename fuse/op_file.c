@@ -203,8 +203,10 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t off, struct fuse_
 		n = kill_priv_unflagged(req, into, dst);
 	if (n == 0)
 		n = file_copy_range(src, (u64)off, dst, (u64)to, MIN(len, COPY_RANGE_MAX));
-	if (n > 0 && ((u64)off | (u64)to | (u64)n) % src->fs->sectorsize)
-		edge_touch_atime(edge_of(req), src); /* read, not shared */
+	if (n > 0 && ((u64)off | (u64)to | (u64)n) % src->fs->sectorsize) { /* read, not shared */
+		edge_touch_atime(edge_of(req), src);
+		session_forget_attr(edge_of(req)->session, from);
+	}
 	if (n < 0)
 		edge_reply(req, (int)n);
 	else

@@ -616,6 +616,15 @@ def test_xattr_without_a_name(mounted):
         refuses(errno.EINVAL, os.setxattr, mounted.join("f"), name, b"")
 
 
+def test_a_copy_that_is_none_of_sharing_reads_its_source(mounted):
+    write(mounted.join("from"), b"x" * 5000)
+    os.utime(mounted.join("from"), (1, 1))
+    os.stat(mounted.join("from"))
+    with open(mounted.join("from"), "rb") as src, open(mounted.join("to"), "wb") as dst:
+        assert os.copy_file_range(src.fileno(), dst.fileno(), 100, 7, 0) == 100
+    assert os.stat(mounted.join("from")).st_atime > 1
+
+
 def test_changes_that_the_kernel_does_not_see_are_seen_in_the_times(mounted):
     """chattr moves the change time; reading a directory its access time, at once."""
     from harness import ioctls
