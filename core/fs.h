@@ -121,7 +121,7 @@ struct fs {
 	struct cleaner *cleaner;
 	struct work_pool *workers;    /* for what keeps a core busy: compression */
 	struct plain_cache *plain_cache;
-	struct quota *quota;          /* NULL: nothing to account */
+	struct quota *quota;          /* NULL: read-only */
 	_Atomic u64 moved_transid;    /* last transaction that moved extents without their files' knowing:
 				       * what was written there in place since is nothing without it */
 	_Atomic u64 reuse_count;      /* goes up before freed space becomes usable again */
