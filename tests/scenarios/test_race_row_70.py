@@ -27,17 +27,13 @@ ANY = (0, 5, 2, 7, 10, 15)
 
 # guard -> seeds that are known to find that it is off, the best first. The guards that are not here take many seeds: with --full
 KNOWN = {
-    "drain": ANY,
     "ro_check": ANY,
-    "resv_drain": ANY,
     "copy_flush": CUTS,
     "last_snapshot": ANY,
     "switch_cas": ANY,
-    "token_each": (9, *ANY),
     "divert": ANY,
     "put_on_error": (7, *FAULTS),
     "hold_trans": ANY,
-    "fsync_inflight": (11, *CUTS),
     "switch_fsync": CUTS,
     "keep_type": ANY,
     "all_pieces": ANY,
