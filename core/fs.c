@@ -136,6 +136,25 @@ static int load_chunks(struct fs *fs)
 	return r;
 }
 
+/* The superblock speaks of all devices that may be written; the kernel wants no less of it. */
+static int check_total_bytes(struct fs *fs, struct reason *why)
+{
+	u64 sum = 0, total = get_le64(&fs->super.total_bytes);
+
+	for (unsigned i = 0; !fs->readonly && i < volume_device_count(fs->vol); i++) {
+		struct volume_device dev;
+
+		volume_device_at(fs->vol, i, &dev);
+		if (dev.writable && !dev.missing)
+			sum += dev.total_bytes;
+	}
+	if (total >= sum)
+		return 0;
+	reason_set(why, "superblock: bad total bytes: got %llu, the devices have %llu; it can be "
+			"mounted with -o ro", (unsigned long long)total, (unsigned long long)sum);
+	return -EINVAL;
+}
+
 static int load_super_roots(struct fs *fs, struct reason *why)
 {
 	const struct btrfs_super_block *sb = &fs->super;
@@ -153,6 +172,8 @@ static int load_super_roots(struct fs *fs, struct reason *why)
 		return r;
 	}
 	r = volume_check_devices(fs->vol, why);
+	if (r == 0)
+		r = check_total_bytes(fs, why);
 	if (r < 0)
 		return r;
 	r = root_load_at(fs, BTRFS_ROOT_TREE_OBJECTID, get_le64(&sb->root),

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from harness import dump, files, image as images, ioctls
+from harness import dump, files, image as images, ioctls, superblock
 from harness.kernel import KernelMount, Loop
 from harness.shell import run, wait_until
 from harness.subject import MountRefused, dead_or_mounted
@@ -333,6 +333,19 @@ def test_unknown_incompat_bit(subject, image, mountpoint, bit):
     line = refused(subject, image, mountpoint)
     assert re.search(r"incompat|feature|0x[0-9a-f]+|raid", line, re.I), line
     refused(subject, image, mountpoint, "-o", "ro")
+
+
+def test_total_bytes_below_the_devices(subject, image, mountpoint):
+    """As the kernel: for reading only."""
+    superblock.edit(image, lambda sb: sb.put_u64(superblock.TOTAL_BYTES, 0))
+    twin = images.copy(image)
+    with pytest.raises(RuntimeError):
+        KernelMount(twin, allow_complaints=True).mount()
+    with KernelMount(twin, "ro", allow_complaints=True):
+        pass
+    with pytest.raises(MountRefused, match="total bytes"):
+        subject.mount(image)
+    subject.mount(image, "ro").umount()
 
 
 def test_unknown_compat_ro_bit(subject, image, mountpoint):
