@@ -2,7 +2,8 @@
 /*
  * balance_filter.c - the filter lists of `balance start`: text to struct btrfs_balance_args and
  * back. Pure but for the messages. One difference from btrfs-progs 6.2 on purpose: for a usage
- * range those set the flag of a plain usage too, so that the kernel takes every chunk.
+ * range those set the flag of a plain usage too, so that the kernel applies both, and a range from 0
+ * takes empty chunks only. What is printed is what those print.
  */
 #include <errno.h>
 #include <linux/btrfs_tree.h>
@@ -311,9 +312,16 @@ static void dump_limits(const struct btrfs_balance_args *a)
 		dump_range("stripes", a->stripes_min, a->stripes_max);
 }
 
+static uint64_t printed_flags(const struct btrfs_balance_args *a)
+{
+	bool range = a->flags & BTRFS_BALANCE_ARGS_USAGE_RANGE;
+
+	return a->flags | (range ? BTRFS_BALANCE_ARGS_USAGE : 0);
+}
+
 static void dump_one(const char *type, const struct btrfs_balance_args *a)
 {
-	printf("  %s (flags 0x%llx): ", type, (unsigned long long)a->flags);
+	printf("  %s (flags 0x%llx): ", type, (unsigned long long)printed_flags(a));
 	if (a->flags & BTRFS_BALANCE_ARGS_CONVERT)
 		printf("converting, target=%llu, soft is %s", (unsigned long long)a->target,
 		       a->flags & BTRFS_BALANCE_ARGS_SOFT ? "on" : "off");
@@ -321,7 +329,7 @@ static void dump_one(const char *type, const struct btrfs_balance_args *a)
 		printf("balancing");
 	if (a->flags & BTRFS_BALANCE_ARGS_PROFILES)
 		printf(", profiles=%llu", (unsigned long long)a->profiles);
-	if (a->flags & BTRFS_BALANCE_ARGS_USAGE)
+	if (printed_flags(a) & BTRFS_BALANCE_ARGS_USAGE)
 		printf(", usage=%llu", (unsigned long long)a->usage);
 	if (a->flags & BTRFS_BALANCE_ARGS_USAGE_RANGE)
 		dump_range("usage", a->usage_min, a->usage_max);

@@ -106,27 +106,28 @@ static const struct group {
 
 #define GROUP_COUNT (sizeof(groups) / sizeof(groups[0]))
 
-static void print_commands(const struct command *c)
+/* What was asked for goes to standard output, what was got wrong to standard error. */
+static void print_commands(FILE *to, const struct command *c)
 {
 	for (; c->name; c++)
-		printf("    %s\n        %s\n", c->usage, c->what);
+		fprintf(to, "    %s\n        %s\n", c->usage, c->what);
 }
 
-static int print_group(const struct group *g, int code)
+static int print_group(FILE *to, const struct group *g, int code)
 {
-	printf("usage: %s\n\n", g->usage);
-	print_commands(g->commands);
-	printf("\n%s\n", g->what);
+	fprintf(to, "usage: %s\n\n", g->usage);
+	print_commands(to, g->commands);
+	fprintf(to, "\n%s\n", g->what);
 	return code;
 }
 
-static int print_all(int code)
+static int print_all(FILE *to, int code)
 {
-	printf("usage: btrfusectl [-v|-q] <group> <command> [<args>]\n\n");
+	fprintf(to, "usage: btrfusectl [-v|-q] <group> <command> [<args>]\n\n");
 	for (unsigned i = 0; i < GROUP_COUNT; i++)
-		print_commands(groups[i].commands);
+		print_commands(to, groups[i].commands);
 	for (unsigned i = 0; i < SINGLE_COUNT; i++)
-		printf("    %s\n        %s\n", single_commands[i]->usage, single_commands[i]->what);
+		fprintf(to, "    %s\n        %s\n", single_commands[i]->usage, single_commands[i]->what);
 	return code;
 }
 
@@ -145,41 +146,54 @@ static int run_command(struct ctl *ctl, const struct command *c, int argc, char 
 	return c->run(ctl, argc, argv);
 }
 
-/* A command may be shortened as long as only one fits. */
-static const struct command *find_command(const struct command *list, const char *name)
+/* A command may be shortened as long as only one fits. @fitting: how many do. */
+static const struct command *find_command(const struct command *list, const char *name,
+					  unsigned *fitting)
 {
 	const struct command *found = NULL;
 	size_t len = strlen(name);
 
+	*fitting = 0;
 	for (const struct command *c = list; c->name; c++) {
 		if (!strcmp(c->name, name))
 			return c;
 		if (len && !strncmp(c->name, name, len)) {
-			if (found)
-				return NULL;
 			found = c;
+			++*fitting;
 		}
 	}
-	return found;
+	return *fitting == 1 ? found : NULL;
+}
+
+static int print_fitting(const struct group *g, const char *name)
+{
+	fprintf(stderr, "btrfusectl %s: ambiguous token '%s'\n\nDid you mean one of these ?\n",
+		g->name, name);
+	for (const struct command *c = g->commands; c->name; c++)
+		if (!strncmp(c->name, name, strlen(name)))
+			fprintf(stderr, "\t%s\n", c->name);
+	return 1;
 }
 
 static int run_group(struct ctl *ctl, const struct group *g, int argc, char **argv)
 {
 	const struct command *c;
+	unsigned fitting;
 
 	if (argc < 2)
-		return print_group(g, 1);
+		return print_group(stdout, g, 1);
 	if (!strcmp(argv[1], "--help"))
-		return print_group(g, 0);
-	c = find_command(g->commands, argv[1]);
+		return print_group(stdout, g, 0);
+	c = find_command(g->commands, argv[1], &fitting);
 	/* progs take `start` without a path for one; here as there it is the old short form */
 	if (c)
 		return run_command(ctl, c, argc - 1, argv + 1);
 	if (g->commands == balance_commands && argc == 2)
 		return ctl_balance_full(ctl, argv[1]);
+	if (fitting)
+		return print_fitting(g, argv[1]);
 	fprintf(stderr, "btrfusectl %s: unknown token '%s'\n", g->name, argv[1]);
-	print_group(g, 1);
-	return 1;
+	return print_group(stderr, g, 1);
 }
 
 static int run_top(struct ctl *ctl, int argc, char **argv)
@@ -187,9 +201,9 @@ static int run_top(struct ctl *ctl, int argc, char **argv)
 	size_t len = argc ? strlen(argv[0]) : 0;
 
 	if (!argc)
-		return print_all(1);
+		return print_all(stdout, 1);
 	if (!strcmp(argv[0], "--help") || !strcmp(argv[0], "help"))
-		return print_all(0);
+		return print_all(stdout, 0);
 	if (!strcmp(argv[0], "--version") || !strcmp(argv[0], "version")) {
 		puts("btrfusectl " BTRFUSE_VERSION);
 		return 0;
@@ -201,7 +215,7 @@ static int run_top(struct ctl *ctl, int argc, char **argv)
 		if (!strncmp(groups[i].name, argv[0], len))
 			return run_group(ctl, &groups[i], argc, argv);
 	fprintf(stderr, "btrfusectl: unknown token '%s'\n", argv[0]);
-	return print_all(1);
+	return print_all(stderr, 1);
 }
 
 int main(int argc, char **argv)
