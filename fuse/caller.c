@@ -14,6 +14,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "core/inode/attr.h"
 #include "fuse/edge.h"
 
 static bool same_user_namespace(pid_t pid)
@@ -59,6 +60,30 @@ static bool has_capability(fuse_req_t req, int capability)
 bool caller_has_sys_admin(fuse_req_t req)
 {
 	return has_capability(req, CAP_SYS_ADMIN);
+}
+
+#define GROUPS_MAX 1024
+
+static bool in_group(fuse_req_t req, gid_t gid)
+{
+	gid_t groups[GROUPS_MAX];
+	int n;
+
+	if (fuse_req_ctx(req)->gid == gid)
+		return true;
+	n = fuse_req_getgroups(req, GROUPS_MAX, groups);
+	for (int i = 0; i < MIN(n, GROUPS_MAX); i++)
+		if (groups[i] == gid)
+			return true;
+	return false;
+}
+
+bool caller_is_outsider(fuse_req_t req, struct inode *inode)
+{
+	struct inode_attr a;
+
+	attr_get(inode, &a);
+	return (a.mode & (S_ISGID | S_IXGRP)) == S_ISGID && !in_group(req, a.gid);
 }
 
 bool caller_keeps_setid(fuse_req_t req)

@@ -13,6 +13,11 @@ bool caller_has_sys_admin(fuse_req_t req);
 /* The same of CAP_FSETID: set-id bits outlast what they write. */
 bool caller_keeps_setid(fuse_req_t req);
 
+/* Neither group of the caller is that of @inode, whose setgid bit does not stand for a program's group:
+ * content that such a one changes loses it, unless caller_keeps_setid(). */
+struct inode;
+bool caller_is_outsider(fuse_req_t req, struct inode *inode);
+
 /* CAP_SYS_ADMIN, or the user who mounted. */
 bool caller_may_administrate(fuse_req_t req);
 

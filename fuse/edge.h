@@ -136,7 +136,7 @@ void op_setxattr(fuse_req_t req, fuse_ino_t node, const char *name, const char *
 void op_listxattr(fuse_req_t req, fuse_ino_t node, size_t size);
 void op_removexattr(fuse_req_t req, fuse_ino_t node, const char *name);
 
-_must_check_ int handle_open(struct edge *e, fuse_ino_t node, struct inode *inode,
+_must_check_ int handle_open(fuse_req_t req, fuse_ino_t node, struct inode *inode,
 			     struct fuse_file_info *fi);
 void handle_close(struct edge *e, struct handle *h);
 void op_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* op_attr.c - stat, chmod, chown, utimes, truncate. */
 #include "core/inode/attr.h"
+#include "fuse/caller.h"
 #include "fuse/edge.h"
 #include "fuse/request.h"
 
@@ -77,6 +78,7 @@ void op_setattr(fuse_req_t req, fuse_ino_t node, struct stat *attr, int to_set,
 	int err = edge_inode(edge_of(req), node, &inode);
 
 	c.opened = fi != NULL;
+	c.outsider = !err && c.kill_suidgid && caller_is_outsider(req, inode);
 	/* ftruncate() to the same size is a change of the file, truncate() is not */
 	if (!err && fi && (c.mask & ATTR_SIZE) && c.size == inode_size(inode))
 		c.mask |= ATTR_MTIME_NOW;

@@ -28,32 +28,34 @@ static int check_open(struct inode *inode, int flags)
 
 /* Whoever changes content loses privileges of the file. The kernel goes by the mode that it has cached, so it hears of
  * it before the caller does. */
-static int kill_priv(struct edge *e, fuse_ino_t node, struct inode *inode, bool kill_suidgid)
+static int kill_priv(fuse_req_t req, fuse_ino_t node, struct inode *inode, bool kill_suidgid)
 {
-	int changed = attr_kill_priv(inode, kill_suidgid);
+	bool outsider = kill_suidgid && caller_is_outsider(req, inode);
+	int changed = attr_kill_priv(inode, kill_suidgid, outsider);
 
 	if (changed > 0)
-		session_forget_attr(e->session, node);
+		session_forget_attr(edge_of(req)->session, node);
 	return MIN(changed, 0);
 }
 
-static int truncate_at_open(struct edge *e, fuse_ino_t node, struct inode *inode)
+static int truncate_at_open(fuse_req_t req, fuse_ino_t node, struct inode *inode)
 {
 	static const struct attr_change touch = {.mask = ATTR_MTIME_NOW};
-	int err = kill_priv(e, node, inode, request_now.kill_suidgid);
+	int err = kill_priv(req, node, inode, request_now.kill_suidgid);
 
 	if (err)
 		return err;
 	return inode_size(inode) ? file_truncate(inode, 0) : attr_set(inode, &touch);
 }
 
-int handle_open(struct edge *e, fuse_ino_t node, struct inode *inode, struct fuse_file_info *fi)
+int handle_open(fuse_req_t req, fuse_ino_t node, struct inode *inode, struct fuse_file_info *fi)
 {
+	struct edge *e = edge_of(req);
 	struct handle *h;
 	int err = check_open(inode, fi->flags);
 
 	if (!err && (fi->flags & O_TRUNC))
-		err = truncate_at_open(e, node, inode);
+		err = truncate_at_open(req, node, inode);
 	if (err)
 		return err;
 	h = calloc(1, sizeof(*h));
@@ -90,7 +92,7 @@ void op_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 	int err = edge_inode(e, node, &inode);
 
 	if (!err)
-		err = handle_open(e, node, inode, fi);
+		err = handle_open(req, node, inode, fi);
 	if (err)
 		edge_reply(req, err);
 	else if (fuse_reply_open(req, fi) == -ENOENT)
@@ -143,7 +145,7 @@ void op_write(fuse_req_t req, fuse_ino_t node, const char *data, size_t size, of
 	int n = check_append(edge_handle(fi), (u64)off);
 
 	if (!n)
-		n = kill_priv(edge_of(req), node, inode, request_now.kill_suidgid);
+		n = kill_priv(req, node, inode, request_now.kill_suidgid);
 	if (!n)
 		n = file_write(inode, (u64)off, data, (u32)size, flags, NULL);
 	if (n < 0)
@@ -164,7 +166,7 @@ static int kill_priv_unflagged(fuse_req_t req, fuse_ino_t node, struct inode *in
 	struct inode_attr a;
 
 	attr_get(inode, &a);
-	return kill_priv(edge_of(req), node, inode,
+	return kill_priv(req, node, inode,
 			 (a.mode & (S_ISUID | S_ISGID)) && !caller_keeps_setid(req));
 }
 

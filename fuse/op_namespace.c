@@ -86,7 +86,7 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 		return;
 	}
 	fi->flags &= ~O_TRUNC; /* it is new */
-	err = handle_open(e, entry.ino, inode, fi);
+	err = handle_open(req, entry.ino, inode, fi);
 	if (err) {
 		edge_entry_undo(e, &entry);
 		edge_reply(req, err);

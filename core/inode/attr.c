@@ -31,13 +31,14 @@ int attr_check_write(struct inode *inode, bool append)
 	return inode->a.flags & forbidding ? -EPERM : 0;
 }
 
-/* Without suid, and without sgid where it means a group to run as (not mandatory locking). */
-static u32 mode_without_setid(u32 mode)
+/* Without suid, and without sgid where it means a group to run as; where it does not (once it meant
+ * mandatory locking) it goes with a caller of another group. */
+static u32 mode_without_setid(u32 mode, bool outsider)
 {
 	if (S_ISDIR(mode))
 		return mode;
 	mode &= ~(u32)S_ISUID;
-	return mode & S_IXGRP ? mode & ~(u32)S_ISGID : mode;
+	return mode & S_IXGRP || outsider ? mode & ~(u32)S_ISGID : mode;
 }
 
 /* Removes security.capability, if there is one. */
@@ -73,7 +74,7 @@ static void fill_owner(const struct attr_change *c, struct inode_attr *a)
 	if (c->mask & ATTR_GID)
 		a->gid = c->gid;
 	if (c->kill_suidgid || (c->mask & (ATTR_UID | ATTR_GID)))
-		a->mode = mode_without_setid(a->mode);
+		a->mode = mode_without_setid(a->mode, c->outsider);
 	if (c->mask & ATTR_MODE)
 		a->mode = (a->mode & S_IFMT) | (c->mode & 07777u);
 }
@@ -190,32 +191,32 @@ int attr_set(struct inode *inode, const struct attr_change *change)
 	return set_locked(inode, change);
 }
 
-static bool has_privilege(struct inode *inode, bool kill_suidgid)
+static bool has_privilege(struct inode *inode, bool kill_suidgid, bool outsider)
 {
 	if (!atomic_load(&inode->no_caps))
 		return true;
 	if (!kill_suidgid)
 		return false;
 	MUTEX_SCOPE(&inode->attr_lock);
-	return mode_without_setid(inode->a.mode) != inode->a.mode;
+	return mode_without_setid(inode->a.mode, outsider) != inode->a.mode;
 }
 
-int attr_kill_priv(struct inode *inode, bool kill_suidgid)
+int attr_kill_priv(struct inode *inode, bool kill_suidgid, bool outsider)
 {
 	_cleanup_(attr_puts_free) struct attr_puts puts = {};
 	struct inode_attr a;
 	u32 mode;
 	int r;
 
-	if (inode->ino & INODE_STUB_BIT || !has_privilege(inode, kill_suidgid))
+	if (inode->ino & INODE_STUB_BIT || !has_privilege(inode, kill_suidgid, outsider))
 		return 0;
 	WRLOCK_SCOPE(&inode->lock);
 	inode_attr_copy(inode, &a);
 	mode = a.mode;
 	if (kill_suidgid)
-		a.mode = mode_without_setid(a.mode);
+		a.mode = mode_without_setid(a.mode, outsider);
 	r = caps_drop_prepare(inode, &puts.caps);
-	if (r < 0 || (!puts.caps.set && !has_privilege(inode, kill_suidgid)))
+	if (r < 0 || (!puts.caps.set && !has_privilege(inode, kill_suidgid, outsider)))
 		return r;
 	r = inode_check_rw(inode);
 	a.ctime = inode_now();

@@ -28,6 +28,7 @@ struct attr_change {
 	struct timespec ctime;
 	bool opened;        /* by descriptor: who may write may change the size */
 	bool kill_suidgid;  /* FATTR_KILL_SUIDGID: size change by one without CAP_FSETID */
+	bool outsider;      /* with it: by one who is not in the file's group */
 };
 
 void attr_get(struct inode *inode, struct inode_attr *ret);
@@ -37,10 +38,11 @@ void attr_get(struct inode *inode, struct inode_attr *ret);
  * inode->lock; not joined. */
 _must_check_ int attr_set(struct inode *inode, const struct attr_change *change);
 
-/* Before a write or truncate: drops security.capability always, suid/sgid when told (KILLPRIV_V2).
+/* Before a write or truncate: drops security.capability always, suid/sgid when told (KILLPRIV_V2),
+ * sgid without group execution only for an @outsider to the file's group.
  * Costs nothing when there is nothing to drop. 1: the mode is another now, 0: it is as it was. Takes
  * inode->lock; call it before locking. */
-_must_check_ int attr_kill_priv(struct inode *inode, bool kill_suidgid);
+_must_check_ int attr_kill_priv(struct inode *inode, bool kill_suidgid, bool outsider);
 
 /* Access time now (the edge decides when). In memory, written with the next commit. */
 _must_check_ int attr_touch_atime(struct inode *inode);

@@ -511,6 +511,18 @@ def test_write_takes_setuid_away(shared_mount, unprivileged):
     assert stat.S_IMODE(os.stat(shared_mount.join("f")).st_mode) == 0o777
 
 
+@pytest.mark.parametrize("change", [lambda p: write(p, b"y", os.O_WRONLY | os.O_APPEND), lambda p: os.truncate(p, 100),
+                                    lambda p: write(p, b"", os.O_WRONLY | os.O_TRUNC), lambda p: files.fallocate(p, 0, 1 << 16)],
+                         ids=["append", "truncate", "truncate at open", "fallocate"])
+@pytest.mark.parametrize("member", [False, True], ids=["outsider", "member"])
+def test_setgid_without_execution_goes_with_a_writer_of_another_group(shared_mount, unprivileged, change, member):
+    write(shared_mount.join("f"), b"x" * 5000)
+    os.chown(shared_mount.join("f"), 0, unprivileged[1] if member else 0)
+    os.chmod(shared_mount.join("f"), 0o6767)
+    assert as_user(unprivileged, lambda: change(shared_mount.join("f"))) == 0
+    assert stat.S_IMODE(os.stat(shared_mount.join("f")).st_mode) == (0o2767 if member else 0o767)
+
+
 @pytest.mark.parametrize("change", [lambda p: write(p, b"y", os.O_WRONLY | os.O_APPEND), lambda p: os.truncate(p, 1 << 20),
                                     lambda p: files.fallocate(p, 0, 1 << 21), lambda p: files.fallocate(p, 1 << 19, 4096, 3)],
                          ids=["append", "truncate", "fallocate", "punch"])

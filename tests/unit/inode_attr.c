@@ -78,12 +78,12 @@ static void modes_owners_times(void **state)
 	assert_int_equal(attr_set(f, &c), 0);
 	assert_int_equal(attrs(f).mode, S_IFREG | 06755);
 	assert_int_equal(set(f, "security.capability", "caps", 4, 0), 0);
-	assert_int_equal(attr_kill_priv(f, false), 0);
+	assert_int_equal(attr_kill_priv(f, false, false), 0);
 	assert_int_equal(xattr_get(f, name_of("security.capability"), buf, 8), -ENODATA);
 	assert_int_equal(attrs(f).mode, S_IFREG | 06755);
-	assert_int_equal(attr_kill_priv(f, true), 1);
+	assert_int_equal(attr_kill_priv(f, true, false), 1);
 	assert_int_equal(attrs(f).mode, S_IFREG | 0755);
-	assert_int_equal(attr_kill_priv(f, true), 0);
+	assert_int_equal(attr_kill_priv(f, true, false), 0);
 	assert_int_equal(attr_set(f, &c), 0);
 	c = (struct attr_change){ .mask = ATTR_UID | ATTR_MTIME, .uid = 77,
 				  .mtime = { 1000, 7 } };
