@@ -194,8 +194,23 @@ static int punch_sectors(struct inode *inode, struct file_state *st, u64 start, 
 	return from < end ? file_add_holes(inode, from, end) : 0;
 }
 
-/* Everything in memory of the range has been flushed. */
-static int punch(struct inode *inode, struct file_state *st, u64 off, u64 end)
+/* Zeroes [off, end) of one block. What is only preallocated stays so if @zeroing. */
+static int zero_in_block(struct inode *inode, struct file_state *st, u64 off, u64 end, u64 size,
+			 bool zeroing)
+{
+	u64 ss = inode->fs->sectorsize, block = ALIGN_DOWN(off, ss);
+	struct file_mapping m;
+	int r = file_extent_lookup(inode->root, inode->ino, off, &m);
+
+	if (r < 0 || (zeroing && m.type == MAPPING_PREALLOC &&
+		      !file_state_dirty_bytes(st, block, block + ss)))
+		return r;
+	return file_zero_partial(inode, st, off, end - off, size);
+}
+
+/* Everything in memory of the range has been flushed, the zeros aside that a growing file got behind
+ * its old end. @zeroing: for zero_range(), which fills the holes. */
+static int punch(struct inode *inode, struct file_state *st, u64 off, u64 end, bool zeroing)
 {
 	u64 ss = inode->fs->sectorsize, size = inode_size(inode);
 	u64 first = ALIGN_UP(off, ss), last = ALIGN_DOWN(end, ss);
@@ -205,14 +220,14 @@ static int punch(struct inode *inode, struct file_state *st, u64 off, u64 end)
 
 	if (holes < 0)
 		return (int)holes;
-	if ((u64)holes == ALIGN_UP(end, ss) - ALIGN_DOWN(off, ss))
+	if (!zeroing && (u64)holes == ALIGN_UP(end, ss) - ALIGN_DOWN(off, ss))
 		return 0; /* no change, so no new mtime */
 	if (off < MIN(first, content_end))
-		r = file_zero_partial(inode, st, off, MIN(first, content_end) - off, size);
+		r = zero_in_block(inode, st, off, MIN(first, content_end), size, zeroing);
 	if (r == 0 && first < last)
 		r = punch_sectors(inode, st, first, last);
 	if (r == 0 && last >= first && last < content_end)
-		r = file_zero_partial(inode, st, last, content_end - last, size);
+		r = zero_in_block(inode, st, last, content_end, size, zeroing);
 	return r < 0 ? r : file_written(inode, 0);
 }
 
@@ -227,7 +242,7 @@ static int zero_range(struct inode *inode, struct file_state *st, u64 off, u64 l
 	if (end > size)
 		r = keep_size ? file_zero_end(inode, st, size) : file_expand(inode, st, size, end);
 	if (r == 0)
-		r = punch(inode, st, off, end);
+		r = punch(inode, st, off, end, true);
 	if (r == 0)
 		r = prealloc_holes(inode, first, last, &promised);
 	data_unpromise(inode, promised);
@@ -250,7 +265,7 @@ static int fallocate_locked(struct inode *inode, int mode, u64 off, u64 len)
 	if (GUARD(inflight_wait))
 		range_lock(&st->ranges, &range, start, ALIGN_UP(off + len, ss), true);
 	if (mode & FALLOC_FL_PUNCH_HOLE)
-		return punch(inode, st, off, off + len);
+		return punch(inode, st, off, off + len, false);
 	if (mode & FALLOC_FL_ZERO_RANGE)
 		return zero_range(inode, st, off, len, mode & FALLOC_FL_KEEP_SIZE);
 	return allocate(inode, st, off, len, mode & FALLOC_FL_KEEP_SIZE);
