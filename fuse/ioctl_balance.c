@@ -154,7 +154,7 @@ int ioctl_balance_v2(struct ioctl_call *c)
 	if (err && take_waiting(&e->balance, c->req))
 		return err;
 	while (!GUARD(own_thread) && still_waits(&e->balance, e->balance.serial))
-		usleep(WATCH_US); /* as if the request's thread did the work */
+		usleep(WATCH_US); /* the mistake: as if the request's thread did the work */
 	return IOCTL_LATER;
 }
 

@@ -119,6 +119,7 @@ static int relocate_readonly(struct fs *fs, struct block_group *bg, const struct
 		       struct pace *pace)
 {
 	struct trans held = {};
+	/* Guard hold_trans (there is none in the design): with it off one waits for writers while joined. */
 	int r = GUARD(hold_trans) ? 0 : trans_join(fs, 1, &held);
 
 	if (r == 0) /* nobody may be asked while joined */

@@ -65,7 +65,7 @@ static void edit_extents(struct graph *g, struct extent_buffer *eb)
 		if (!to)
 			continue;
 		put_le64(extent, to);
-		if (!GUARD(keep_type)) /* as if all of the copy were data */
+		if (!GUARD(keep_type)) /* the mistake: as if all of the copy were data */
 			extent[-1] = BTRFS_FILE_EXTENT_REG;
 		if (!GUARD(all_pieces)) /* as if one item held the whole extent */
 			return;

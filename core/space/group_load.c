@@ -83,7 +83,8 @@ static int publish(struct block_group *bg, struct free_extents *set)
 	r = exclude_pinned(bg, set);
 	if (r < 0)
 		return r;
-	/* Without the pin, what this transaction freed is not in the tree yet. */
+	/* Without the pin, what this transaction freed is not in the tree yet: that is for the oracle to
+	 * find, not for this. */
 	if (set->bytes != group_free_bytes(bg) && GUARD(pin)) {
 		log_fault("block group %llu: free space is %llu bytes, its item leaves %llu",
 			  (unsigned long long)bg->logical, (unsigned long long)set->bytes,
