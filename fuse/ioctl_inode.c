@@ -67,15 +67,13 @@ int ioctl_get_version(struct ioctl_call *c)
 /* The kernel hands on as many bytes as the caller said that he has room for. */
 int ioctl_measure_verity(struct ioctl_call *c)
 {
-	struct {
-		struct fsverity_digest head;
-		u8 digest[VERITY_DIGEST_BYTES];
-	} __attribute__((packed)) reply = {
-		.head = {.digest_algorithm = VERITY_SHA256, .digest_size = VERITY_DIGEST_BYTES},
-	};
-	int err = verity_measure(c->inode, reply.digest);
+	struct fsverity_digest head = {.digest_algorithm = VERITY_SHA256,
+				       .digest_size = VERITY_DIGEST_BYTES};
+	u8 reply[sizeof(head) + VERITY_DIGEST_BYTES];
+	int err = verity_measure(c->inode, reply + sizeof(head));
 
 	if (err)
 		return err;
-	return c->out_size < sizeof(reply) ? -EOVERFLOW : give(c, &reply, sizeof(reply));
+	memcpy(reply, &head, sizeof(head));
+	return c->out_size < sizeof(reply) ? -EOVERFLOW : give(c, reply, sizeof(reply));
 }

@@ -112,15 +112,16 @@ int replay_inode(struct replay *rp, const struct key *key)
 {
 	struct btrfs_inode_item item;
 	int r = replay_xattr_deletes(rp, key->objectid);
+	u64 size;
 
 	memcpy(&item, rp->item, sizeof(item));
+	size = get_le64(&item.size);
 	if (r == 0 && is_type(&item, S_IFDIR))
 		r = replay_dir_deletes(rp, key->objectid);
 	if (r == 0)
 		r = write_item(rp, key->objectid, &item);
 	if (r == 0 && is_type(&item, S_IFREG))
-		r = replay_extent_drop(rp, key->objectid,
-				       ALIGN_UP(get_le64(&item.size), (u64)rp->fs->sectorsize),
+		r = replay_extent_drop(rp, key->objectid, ALIGN_UP(size, (u64)rp->fs->sectorsize),
 				       UINT64_MAX);
 	return r < 0 ? r : replay_link_note(rp, key->objectid);
 }
