@@ -3,7 +3,7 @@ import os
 import re
 
 from . import copying
-from .image import MIB, read_everything, scrub
+from .image import MIB, mkfs, read_everything, scrub
 from .kernel import KernelMount, Loop
 from .shell import run
 
@@ -15,7 +15,7 @@ def make(folder, sizes_mib, *mkfs_options):
         with open(path, "wb") as f:
             f.truncate(size * MIB)
     with Loops(paths) as devices:
-        run("mkfs.btrfs", "-q", "-f", *mkfs_options, *devices)
+        mkfs(*mkfs_options, *devices)
     return paths
 
 

@@ -6,7 +6,7 @@ import time
 
 from . import copying
 from .kernel import KernelMount
-from .shell import output, run
+from .shell import CommandFailed, output, run
 
 MIB = 1 << 20
 
@@ -15,8 +15,19 @@ def make(path, size_mib=512, *mkfs_options):
     """A fresh btrfs on a sparse file, as mkfs.btrfs makes it by default."""
     with open(path, "wb") as f:
         f.truncate(size_mib * MIB)
-    run("mkfs.btrfs", "-q", "-f", *mkfs_options, path)
+    mkfs(*mkfs_options, path)
     return path
+
+
+def mkfs(*argv):
+    """mkfs.btrfs looks at every loop device first and gives up if one is just going away: that says nothing of the image."""
+    for attempt in range(20):
+        done = run("mkfs.btrfs", "-q", "-f", *argv, check=False)
+        if done.returncode == 0:
+            return
+        if attempt == 19 or not re.search("mount status|BUG_ON", done.out):
+            raise CommandFailed(["mkfs.btrfs", *argv], done.returncode, done.out)
+        time.sleep(0.1)
 
 
 def copy(image, to=None):

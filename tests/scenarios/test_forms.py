@@ -259,7 +259,7 @@ def test_change_of_fsid_cut_short(subject, scratch, first):
     for path in paths:
         with open(path, "wb") as f:
             f.truncate(256 << 20)
-    run("mkfs.btrfs", "-q", "-f", "-m", "raid1", "-d", "raid1", *paths)
+    images.mkfs("-m", "raid1", "-d", "raid1", *paths)
     m = subject.mount(paths[0], f"device={paths[1]}")
     files.write(m.join("f"), b"content" * 1000)
     m.umount()
