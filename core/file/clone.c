@@ -75,32 +75,36 @@ static int clone_joined(struct trans *trans, struct clone *c)
 	return r;
 }
 
+static int clone_piece(struct clone *c)
+{
+	_cleanup_trans_ struct trans trans = {};
+	int r = trans_join(c->dst->fs, CLONE_ITEMS, &trans);
+
+	return r < 0 ? r : clone_joined(&trans, c);
+}
+
+/* What was dirty where [@from, c->to) is mapped anew, with its promise of space. */
+static void forget_replaced(struct clone *c, u64 from)
+{
+	u64 dirty = file_state_dirty_bytes(c->dst_st, from, c->to);
+
+	file_state_clean(c->dst_st, from, c->to);
+	data_unpromise(c->dst, dirty);
+}
+
+/* A piece that fails leaves what is behind it dirty. */
 static int clone_pieces(struct clone *c)
 {
 	int r = 0;
 
 	while (r == 0 && c->pos < c->end) {
-		_cleanup_trans_ struct trans trans = {};
+		u64 from = c->to;
 
-		r = trans_join(c->dst->fs, CLONE_ITEMS, &trans);
+		r = clone_piece(c);
 		if (r == 0)
-			r = clone_joined(&trans, c);
+			forget_replaced(c, from);
 	}
 	return r;
-}
-
-/* What is dirty under the target goes, with its promise of space; the source is written back. */
-static int settle_ranges(struct clone *c, u64 to_end)
-{
-	u64 dirty;
-	int r = file_flush_range(c->src, c->pos, c->end);
-
-	if (r < 0)
-		return r;
-	dirty = file_state_dirty_bytes(c->dst_st, c->to, to_end);
-	file_state_clean(c->dst_st, c->to, to_end);
-	data_unpromise(c->dst, dirty);
-	return 0;
 }
 
 static void lock_inodes(struct inode *a, struct inode *b)
@@ -125,7 +129,7 @@ static int clone_ranges(struct clone *c, u64 bytes)
 	_cleanup_range_ struct range_lock into = {};
 	u64 ss = c->dst->fs->sectorsize, size = inode_size(c->dst), end = c->to + bytes;
 	u64 start = ALIGN_DOWN(MIN(c->to, size), ss);
-	int r = settle_ranges(c, ALIGN_UP(end, ss));
+	int r = file_flush_range(c->src, c->pos, c->end);
 
 	if (r < 0)
 		return r;

@@ -3,13 +3,16 @@ memory, and in the kernel's eyes afterwards."""
 import hashlib
 import os
 import random
+import time
 
 import pytest
 
-from harness import dump
+from harness import dump, files, ioctls
 from harness import image as images
 from harness.kernel import KernelMount
 from harness.shell import run
+
+from .race import Act
 
 
 class Model:
@@ -105,3 +108,25 @@ def test_an_aligned_copy_shares_the_extent(subject, image):
     images.check(image)
     places = [{e.disk for e in dump.file_extents(image, number)} for number in numbers]
     assert places[0] == places[1] != set()
+
+
+@pytest.mark.fuse_only
+@pytest.mark.hooks
+def test_copy_over_what_is_being_written_back(subject, image):
+    """The target's memory stays until its write-back is through: it would be another file's by then."""
+    m = subject.mount(image, hooks=True)
+    source, target = os.urandom(2 << 20), os.urandom(2 << 20)
+    files.write(m.join("source"), source, sync=True)
+    files.write(m.join("target"), target)
+    m.hooks.arm("wr.io_pre", ino=files.inode(m.join("target")))
+    flush = Act(ioctls.sync_fs, m.path)
+    m.hooks.wait("wr.io_pre")
+    copy = Act(copy_range, m.join("source"), 0, m.join("target"), 0, 2 << 20)
+    time.sleep(0.3)
+    assert os.stat(m.join("target")).st_blocks * 512 >= 2 << 20, "what is being written back is not there any more"
+    m.hooks.release()
+    flush.end()
+    assert copy.end() == 2 << 20
+    assert files.read(m.join("target")) == source
+    m.umount()
+    images.check(image)
