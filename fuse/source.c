@@ -15,6 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "disk/format/check.h"
+#include "disk/format/ondisk.h"
 #include "fuse/mount_table.h"
 
 #define CLAIM_LOOP_BYTES KIB(4)
@@ -88,25 +90,39 @@ static int loop_use_visit(void *ctx, const struct mount_entry *e)
 	return u->mounted;
 }
 
+/* One that claims a file system, perhaps of a killed daemon. */
 static bool is_our_kind(const struct loop_info64 *info)
 {
-	return info->lo_sizelimit == CLAIM_LOOP_BYTES && !info->lo_offset;
+	return info->lo_sizelimit == CLAIM_LOOP_BYTES;
 }
 
-/* A loop device over the image: hold it, unless it is one of ours (of a killed daemon). */
-static int hold_loop(struct source *src, const char *device, struct reason *why)
+static bool shows_our_bytes(const struct source *src, const struct loop_info64 *info)
+{
+	u64 end = info->lo_sizelimit ? info->lo_offset + info->lo_sizelimit : UINT64_MAX;
+
+	return info->lo_offset < src->end_bytes && end > src->offset_bytes;
+}
+
+static bool concerns_us(const struct source *src, const char *device)
 {
 	struct loop_info64 info = {0};
-	struct loop_use use = {.device = device};
-	int *grown;
 	int fd = open(device, O_RDONLY | O_CLOEXEC);
+	bool known = fd >= 0 && !ioctl(fd, LOOP_GET_STATUS64, &info);
 
-	if (fd >= 0 && !ioctl(fd, LOOP_GET_STATUS64, &info) && is_our_kind(&info)) {
-		close(fd);
-		return 0;
-	}
 	if (fd >= 0)
 		close(fd);
+	return !known || (!is_our_kind(&info) && shows_our_bytes(src, &info));
+}
+
+/* A loop device over the image: hold it if it is over our part of it. */
+static int hold_loop(struct source *src, const char *device, struct reason *why)
+{
+	struct loop_use use = {.device = device};
+	int *grown;
+	int fd;
+
+	if (!concerns_us(src, device))
+		return 0;
 	fd = open(device, O_RDONLY | O_EXCL | O_CLOEXEC);
 	if (fd < 0) {
 		mount_table_each(loop_use_visit, &use);
@@ -172,6 +188,19 @@ static int hold_other_loops(struct source *src, struct reason *why)
 
 /* ---- the source ---- */
 
+/* Where the file system in a partition of the image ends: what is behind it may be another's. Without an
+ * offset the whole file is ours. */
+static u64 end_of_partition(int fd, u64 offset)
+{
+	struct btrfs_super_block sb;
+	off_t at = (off_t)(offset + SUPER_OFFSET);
+
+	if (!offset || pread(fd, &sb, sizeof(sb), at) != sizeof(sb) ||
+	    check_super(&sb, SUPER_OFFSET, NULL))
+		return UINT64_MAX;
+	return offset + MIN(get_le64(&sb.dev_item.total_bytes), UINT64_MAX - offset);
+}
+
 static int open_image(struct source *src, const struct source_wish *w, struct reason *why)
 {
 	int err, fd = open(src->path, (src->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC);
@@ -182,6 +211,7 @@ static int open_image(struct source *src, const struct source_wish *w, struct re
 		return err;
 	}
 	err = wait_for_image(fd, w, why);
+	src->end_bytes = end_of_partition(fd, w->offset_bytes);
 	close(fd);
 	return err ? err : hold_other_loops(src, why);
 }
@@ -190,6 +220,7 @@ int source_open(const struct source_wish *w, struct source *ret, struct reason *
 {
 	struct source src = {.loop_fd = -1,
 			     .readonly = w->readonly,
+			     .offset_bytes = w->offset_bytes,
 			     .path = realpath(w->path, NULL)};
 	struct stat st = {0};
 	int err = 0;
@@ -220,6 +251,7 @@ static int loop_configure(const struct source *src, const char *device, int imag
 
 	if (fd < 0)
 		return -errno;
+	c.info.lo_offset = src->offset_bytes;
 	c.info.lo_sizelimit = CLAIM_LOOP_BYTES;
 	c.info.lo_flags = LO_FLAGS_AUTOCLEAR | (readonly ? LO_FLAGS_READ_ONLY : 0);
 	snprintf((char *)c.info.lo_file_name, sizeof(c.info.lo_file_name), "%s", src->path);

@@ -17,6 +17,7 @@ struct source {
 	char *path;   /* absolute */
 	bool is_block;
 	bool readonly;
+	u64 offset_bytes, end_bytes; /* of the file system in it; end: image only */
 	char *device; /* what fuseblk mounts: the block device, or a loop device; NULL: plain FUSE */
 	int loop_fd;  /* keeps the loop device until the mount does */
 	int *held;    /* other loop devices over the image, claimed so that nobody mounts them */

@@ -68,6 +68,36 @@ def test_a_partition_is_claimed(subject, disk):
     m.umount()
 
 
+def loop_mount(disk, folder, offset):
+    return run("mount", "-t", "btrfs", "-o", f"loop,offset={offset}", disk, folder, check=False)
+
+
+def test_a_partition_is_claimed_against_the_kernel(subject, disk, scratch):
+    """The kernel gets no loop device over it, but may have the other one, whoever comes first."""
+    folder = os.path.join(scratch, "folder")
+    os.mkdir(folder)
+    m = subject.mount(disk, "offset=1M")
+    files.write(m.join("f"), b"ours")
+    for offset in (MIB, 0):
+        done = loop_mount(disk, folder, offset)
+        assert done.returncode != 0 and "overlapping loop device" in done.out, done.out
+    assert loop_mount(disk, folder, 300 * MIB).returncode == 0
+    try:
+        files.write(f"{folder}/g", b"the kernel's")
+        m.umount()
+        m = subject.mount(disk, "offset=1M")
+        assert files.read(m.join("f")) == b"ours"
+        with pytest.raises(MountRefused) as e:
+            subject.mount(disk, f"offset={300 * MIB}")
+        assert "in use through /dev/loop" in e.value.text
+        m.umount()
+    finally:
+        run("umount", folder)
+    m = subject.mount(disk, f"offset={300 * MIB}")
+    assert files.read(m.join("g")) == b"the kernel's"
+    m.umount()
+
+
 @pytest.mark.parametrize("offset", ["100", "4000", "1T", "x", "2M"])
 def test_bad_offsets_are_refused(subject, disk, offset):
     before = images.sha256(disk)
