@@ -57,7 +57,7 @@ int dir_entry_delete(struct trans *trans, struct root *root, u64 dir, struct nam
 
 	if (r < 0)
 		return r;
-	log_name_dropped(trans, root->id, dir, name);
+	log_name_dropped(trans, root->id, dir, name, index);
 	key = KEY(dir, BTRFS_DIR_INDEX_KEY, index);
 	r = tree_delete_key(trans, root, &key);
 	if (r == -ENOENT)

@@ -75,6 +75,7 @@ static int delete_step(struct inode *inode)
 
 	if (r < 0)
 		return r;
+	log_inode_renamed(&trans, inode->root->id, inode->ino); /* the number may be used again */
 	r = 1;
 	for (unsigned i = 0; r == 1 && i < ITEMS_PER_STEP; i++)
 		r = delete_last_item(&trans, inode->root, inode->ino);

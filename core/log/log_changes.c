@@ -49,6 +49,11 @@ u64 log_change_name(u64 root_id, u64 dir, struct name name)
 	return mix(log_change_inode(root_id, dir) ^ mix(of_name + name.len)) | 1;
 }
 
+u64 log_change_index(u64 root_id, u64 dir, u64 index)
+{
+	return mix(~log_change_inode(root_id, dir) ^ mix(index + 1)) | 1;
+}
+
 /* The slot that holds @hash, or the free one where it would go. */
 static u64 *slot_of(u64 *slots, u32 room, u64 hash)
 {

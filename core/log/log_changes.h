@@ -29,6 +29,7 @@ bool log_changes_forbid(struct log_changes *c, u64 transid);
 
 /* Pure: never 0. */
 u64 log_change_name(u64 root_id, u64 dir, struct name name);
+u64 log_change_index(u64 root_id, u64 dir, u64 index);
 u64 log_change_inode(u64 root_id, u64 ino);
 
 void log_changes_add(struct log_changes *c, u64 transid, u64 hash);

@@ -71,26 +71,58 @@ static bool have_inode(const struct log_items *items, u64 ino)
 	return false;
 }
 
+static bool is_reference(u8 type)
+{
+	return type == BTRFS_INODE_REF_KEY || type == BTRFS_INODE_EXTREF_KEY;
+}
+
+/* The next name in item @i; *name starts zeroed. False: no more. */
+static bool next_name(const struct log_items *items, u32 i, struct name_record *name)
+{
+	const struct log_item *it = &items->v[i];
+
+	if (!is_reference(it->key.type) ||
+	    !name_record_at(it->key.type, log_item_data(items, i), it->size,
+			    name->at + name->bytes, name))
+		return false;
+	if (it->key.type == BTRFS_INODE_REF_KEY)
+		name->parent = it->key.offset;
+	return true;
+}
+
+/* Did the name, or its place in the directory, stand for something else in this transaction? */
+static bool was_another(const struct log_record *rec, struct log_changes *changes,
+			const struct name_record *name)
+{
+	u64 root_id = rec->inode->root->id;
+
+	return log_changes_have(changes, rec->transid,
+				log_change_name(root_id, name->parent, name->name)) ||
+	       log_changes_have(changes, rec->transid,
+				log_change_index(root_id, name->parent, name->index));
+}
+
 /* A directory as it is in the tree, if it is younger than what the log stands on. 1: its name cannot be
  * told. *ret_parent: where it stands. */
 static int add_directory(struct log_record *rec, struct log_changes *changes, u64 dir,
 			 u64 *ret_parent)
 {
 	struct root *root = rec->inode->root;
-	char name[NAME_LEN_MAX];
+	u32 first = rec->above.count;
 	struct inode_attr a;
-	struct name n = { .s = name };
 	int r = inode_item_read(root, dir, &a);
 
 	if (r == 0)
-		r = inode_ref_first(root, dir, ret_parent, name, &n.len);
+		r = inode_ref_parent(root, dir, ret_parent);
 	if (r < 0)
 		return r == -ENOENT ? 1 : r;
 	if (a.generation < rec->transid || have_inode(&rec->above, dir))
 		return 0;
-	if (log_changes_have(changes, rec->transid, log_change_name(root->id, *ret_parent, n)))
-		return 1;
-	return copy_items(root, dir, BTRFS_INODE_ITEM_KEY, &rec->above);
+	r = copy_items(root, dir, BTRFS_INODE_ITEM_KEY, &rec->above);
+	for (u32 i = first; r == 0 && i < rec->above.count; i++)
+		for (struct name_record name = {}; r == 0 && next_name(&rec->above, i, &name);)
+			r = was_another(rec, changes, &name);
+	return r;
 }
 
 /* From a directory up to the subvolume's top. 1: one of them was moved. */
@@ -115,28 +147,18 @@ static int climb(struct log_record *rec, struct log_changes *changes, u64 dir)
 /* The names in one reference item. 1: one of them stood for something else before. */
 static int check_names(struct log_record *rec, struct log_changes *changes, u32 i, u64 *last_parent)
 {
-	const struct log_item *it = &rec->names.v[i];
-	const void *data = log_item_data(&rec->names, i);
 	struct name_record name = {};
 
-	while (name_record_at(it->key.type, data, it->size, name.at + name.bytes, &name)) {
-		u64 parent = it->key.type == BTRFS_INODE_REF_KEY ? it->key.offset : name.parent;
-		u64 hash = log_change_name(rec->inode->root->id, parent, name.name);
-		int r;
+	while (next_name(&rec->names, i, &name)) {
+		int r = was_another(rec, changes, &name);
 
-		if (log_changes_have(changes, rec->transid, hash))
-			return 1;
-		r = parent == *last_parent ? 0 : climb(rec, changes, parent);
+		if (r == 0 && name.parent != *last_parent)
+			r = climb(rec, changes, name.parent);
 		if (r != 0)
 			return r;
-		*last_parent = parent;
+		*last_parent = name.parent;
 	}
 	return 0;
-}
-
-static bool is_reference(u8 type)
-{
-	return type == BTRFS_INODE_REF_KEY || type == BTRFS_INODE_EXTREF_KEY;
 }
 
 static int fill_names(struct log_record *rec, struct log_changes *changes, const u32 *known_digest)
@@ -153,8 +175,7 @@ static int fill_names(struct log_record *rec, struct log_changes *changes, const
 	if (log_changes_have(changes, rec->transid, log_change_inode(inode->root->id, inode->ino)))
 		return 1;
 	for (u32 i = 0; r == 0 && i < rec->names.count; i++)
-		if (is_reference(rec->names.v[i].key.type))
-			r = check_names(rec, changes, i, &last_parent);
+		r = check_names(rec, changes, i, &last_parent);
 	return r;
 }
 

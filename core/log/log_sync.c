@@ -55,10 +55,12 @@ void log_must_commit(struct trans *trans)
 	log_changes_must_commit(&trans->fs->log->changes, trans->transid);
 }
 
-void log_name_dropped(struct trans *trans, u64 root_id, u64 dir, struct name name)
+void log_name_dropped(struct trans *trans, u64 root_id, u64 dir, struct name name, u64 index)
 {
-	log_changes_add(&trans->fs->log->changes, trans->transid,
-			log_change_name(root_id, dir, name));
+	struct log_changes *changes = &trans->fs->log->changes;
+
+	log_changes_add(changes, trans->transid, log_change_name(root_id, dir, name));
+	log_changes_add(changes, trans->transid, log_change_index(root_id, dir, index));
 }
 
 void log_inode_renamed(struct trans *trans, u64 root_id, u64 ino)

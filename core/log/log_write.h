@@ -9,7 +9,8 @@
  * A log says what the inodes in it look like, with their names; nothing of what else happened in the
  * transaction. Where that could put something wrong together (a name that stood for something else when
  * the transaction began, a directory that was moved), fsync commits instead: when in doubt, it does.
- * So whoever removes a name tells log_name_dropped(), whoever changes the file extents of an inode tells
+ * So whoever removes a name tells log_name_dropped(), because the name and its index in the directory may
+ * be used again; whoever takes a name or the items from an inode tells log_inode_renamed(); whoever changes the file extents of an inode tells
  * log_extents_changed(), and what the superblock of the transaction before cannot stand for, like
  * chunks that come and go or references that are switched, tells log_must_commit().
  */
@@ -58,9 +59,9 @@ _must_check_ int log_sync_inode(struct inode *inode);
 
 /* fsync has to commit in this transaction. */
 void log_must_commit(struct trans *trans);
-/* @name does not stand for anything in @dir any more. */
-void log_name_dropped(struct trans *trans, u64 root_id, u64 dir, struct name name);
-/* @ino lost one of its names. */
+/* @name, and its @index, do not stand for anything in @dir any more. */
+void log_name_dropped(struct trans *trans, u64 root_id, u64 dir, struct name name, u64 index);
+/* @ino lost one of its names, or its items. */
 void log_inode_renamed(struct trans *trans, u64 root_id, u64 ino);
 /* What is mapped in [start, end) of the file changed. */
 void log_extents_changed(struct trans *trans, struct inode *inode, u64 start, u64 end);

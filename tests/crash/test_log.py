@@ -221,6 +221,83 @@ def judge_after_kill(m, path, want):
     images.check(twin, what="after the kernel's replay")
 
 
+OLD = bytes(range(251)) * 1000
+
+
+def moved_out(m):
+    os.rename(m.join("D/z"), m.join("E/z2"))
+    files.write(m.join("D/f"), b"new", sync=True)
+    return {"D/f": b"new", "D/z": None, "E/z2": OLD}
+
+
+def linked_elsewhere_and_removed(m):
+    os.link(m.join("D/z"), m.join("E/z"))
+    os.unlink(m.join("D/z"))
+    files.write(m.join("D/f"), b"new", sync=True)
+    return {"D/f": b"new", "D/z": None, "E/z": OLD}
+
+
+def moved_out_for_a_directory(m):
+    os.rename(m.join("D/z"), m.join("E/z2"))
+    os.mkdir(m.join("D/sub"))
+    files.write(m.join("D/sub/f"), b"new", sync=True)
+    return {"D/sub/f": b"new", "D/z": None, "E/z2": OLD}
+
+
+def judge_names(subject, m, path, want):
+    judge_after_kill(m, path, want)
+    m = subject.mount(path)
+    assert {name: content(m.path, name) == data for name, data in want.items()} == dict.fromkeys(want, True)
+    m.umount()
+    images.judge(path)
+
+
+@pytest.mark.parametrize("change", [moved_out, linked_elsewhere_and_removed, moved_out_for_a_directory],
+                         ids=lambda f: f.__name__)
+def test_the_index_of_a_name_that_went(subject, scratch, change):
+    """A new name never takes the index that another file's name has in the transaction before."""
+    path = images.make(os.path.join(scratch, "img"), 512)
+    m = subject.mount(path)
+    os.mkdir(m.join("D"))
+    os.mkdir(m.join("E"))
+    files.write(m.join("D/first"), b"first")
+    files.write(m.join("D/z"), OLD)             # the last name in D
+    m.umount()
+    m = subject.mount(path, "commit=300")       # which does not know D's next index
+    judge_names(subject, m, path, change(m))
+
+
+def to_a_directory(m):
+    os.mkdir(m.join("D"))
+    files.write(m.join("D/f"), b"new", sync=True)
+    return {"D/f": b"new", "A": None}
+
+
+def to_a_sparse_file(m):
+    fd = os.open(m.join("g"), os.O_CREAT | os.O_RDWR)
+    os.ftruncate(fd, 1 << 20)
+    os.pwrite(fd, b"g" * 4096, 512 << 10)
+    os.fsync(fd)
+    os.close(fd)
+    return {"g": bytes(512 << 10) + b"g" * 4096 + bytes(508 << 10), "A": None}
+
+
+@pytest.mark.parametrize("change", [to_a_directory, to_a_sparse_file], ids=lambda f: f.__name__)
+def test_the_number_of_a_file_that_went(subject, scratch, change):
+    """Deleting an orphan is the first thing that a mount does; its number is the highest, and still taken before."""
+    path = images.make(os.path.join(scratch, "img"), 512)
+    m = subject.mount(path)
+    files.write(m.join("A"), OLD * 4)
+    fd = os.open(m.join("A"), os.O_RDONLY)
+    os.unlink(m.join("A"))
+    ioctls.sync_fs(m.path)
+    orphaned = images.copy(path, path + ".orphaned")
+    os.close(fd)
+    m.umount()
+    m = subject.mount(orphaned, "commit=300")
+    judge_names(subject, m, orphaned, change(m))
+
+
 def test_a_new_chunk_makes_fsync_commit(subject, scratch):
     """The superblock of the transaction before does not know where the chunk is."""
     path, data = images.make(os.path.join(scratch, "img"), 512), os.urandom(48 << 20)

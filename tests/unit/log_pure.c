@@ -116,6 +116,8 @@ static void changes_are_those_of_one_transaction(void **state)
 	assert_int_not_equal(one, log_change_name(5, 257, name_of("one")));
 	assert_int_not_equal(one, log_change_name(6, 256, name_of("one")));
 	assert_int_not_equal(log_change_inode(5, 300), log_change_inode(5, 301));
+	assert_int_not_equal(log_change_index(5, 256, 7), log_change_index(5, 256, 8));
+	assert_int_not_equal(log_change_index(5, 256, 7), log_change_index(5, 257, 7));
 	log_changes_add(&c, 7, one);
 	assert_true(log_changes_have(&c, 7, one));
 	assert_false(log_changes_have(&c, 7, two));
