@@ -80,6 +80,9 @@ _must_check_ s64 file_copy_range(struct inode *src, u64 off, struct inode *dst, 
  * (the caller must not hold attr_lock). */
 u64 file_disk_size(struct inode *inode);
 
+/* The same for who holds attr_lock, which keeps the file's size as @size. */
+u64 file_disk_size_of(struct inode *inode, u64 size);
+
 /* Bytes written to but without space on disk yet: st_blocks counts them. No locks wanted. */
 u64 file_unflushed_bytes(struct inode *inode);
 

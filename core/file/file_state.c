@@ -3,7 +3,8 @@
  * file_state.c - life of a file's state, and the size that is safe to show on disk.
  *
  * Invariant: disk_size only ever covers bytes that are zero, a hole or on the device: it moves up
- * to the first dirty sector behind it. While a truncate removes extents it follows these down, so
+ * to the first dirty sector behind it, when it is asked for and before a sector becomes dirty, so
+ * that it never falls behind what had arrived before. While a truncate removes extents it follows these down, so
  * a crash leaves a file cut somewhere in between and never stale bytes behind its end.
  */
 #include "core/file/file_state.h"
@@ -86,12 +87,25 @@ void file_state_clean(struct file_state *st, u64 start, u64 end)
 	flusher_account(st->inode->fs, before, after);
 }
 
+/* Of @size, what is not behind a dirty sector. Lock held. */
+static u64 disk_size_raise(struct file_state *st, u64 size)
+{
+	u64 start, end;
+
+	if (dirty_map_next(&st->map, ALIGN_DOWN(st->disk_size, st->inode->fs->sectorsize),
+			   UINT64_MAX, &start, &end))
+		size = MIN(size, MAX(st->disk_size, start));
+	st->disk_size = size;
+	return size;
+}
+
 int file_state_dirty(struct file_state *st, u64 start, u64 end)
 {
-	u64 before, after;
+	u64 size = inode_size(st->inode), before, after;
 	int r;
 
 	mutex_lock(&st->lock);
+	(void)disk_size_raise(st, size);
 	before = st->map.window_count;
 	r = dirty_map_set(&st->map, start, end);
 	after = st->map.window_count;
@@ -118,22 +132,20 @@ void file_state_touch_meta(struct file_state *st, const struct trans *trans)
 		;
 }
 
-u64 file_disk_size(struct inode *inode)
+u64 file_disk_size_of(struct inode *inode, u64 size)
 {
 	struct file_state *st = atomic_load(&inode->file);
-	/* Before the map: a size that is seen has its dirty bits set already. */
-	u64 size = inode_size(inode), start, end;
 
 	if (!st)
 		return size;
 	MUTEX_SCOPE(&st->lock);
-	if (st->truncating)
-		return MAX(size, st->truncate_pos);
-	if (dirty_map_next(&st->map, ALIGN_DOWN(st->disk_size, inode->fs->sectorsize), UINT64_MAX,
-			   &start, &end))
-		size = MIN(size, MAX(st->disk_size, start));
-	st->disk_size = size;
-	return size;
+	return st->truncating ? MAX(size, st->truncate_pos) : disk_size_raise(st, size);
+}
+
+u64 file_disk_size(struct inode *inode)
+{
+	/* Before the map: a size that is seen has its dirty bits set already. */
+	return file_disk_size_of(inode, inode_size(inode));
 }
 
 bool file_state_size_lags(struct file_state *st)

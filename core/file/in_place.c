@@ -151,8 +151,11 @@ static int place_size_shown(struct write_run *run, const struct place *p)
 static int place_overwritten(struct write_run *run, const struct place *p)
 {
 	if (run->dirty) {
+		/* Before they are clean: from then on somebody else may move it up. */
+		bool lags = file_state_size_lags(run->st);
+
 		file_state_clean(run->st, p->start, p->end);
-		if (file_state_size_lags(run->st))
+		if (lags)
 			return place_size_shown(run, p);
 	}
 	if (!run->new_size || p->end <= inode_size(run->inode))

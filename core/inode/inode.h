@@ -76,7 +76,7 @@ struct inode {
 	bool linkable;      /* made without a name (O_TMPFILE) and may get one */
 
 	/* attr_lock: taken last, held for a few instructions, never across I/O or another lock but
-	 * the table's. Members of @a other than times and sequence change only while
+	 * the table's and a file_state's. Members of @a other than times and sequence change only while
 	 * inode->lock is held for writing too, except size and nbytes (F's range rules). */
 	struct mutex attr_lock;
 	struct inode_attr a;

@@ -11,6 +11,7 @@
 #include "core/trans/transaction.h"
 #include "core/tree/item.h"
 #include "disk/base/log.h"
+#include "disk/base/sync_point.h"
 
 #define RDEV_MINOR_BITS 20
 
@@ -93,16 +94,17 @@ static void fill_locked(struct trans *trans, struct inode *inode, struct path *p
 	struct btrfs_inode_item *item = path_data(path);
 	struct inode_attr a;
 	struct meta_rsv rsv;
-	u64 size = inode_is_reg(inode) ? file_disk_size(inode) : 0;
 
+	SP("in.item", .ino = inode->ino, .root = inode->root->id);
 	mutex_lock(&inode->attr_lock);
 	inode->a.transid = trans->transid;
 	a = inode->a;
+	/* under the lock: a size that is not in the item finds it clean, and lists it again */
+	if (inode_is_reg(inode))
+		a.size = file_disk_size_of(inode, a.size);
 	inode->item_dirty = false;
 	rsv = TAKE(inode->item_rsv);
 	mutex_unlock(&inode->attr_lock);
-	if (inode_is_reg(inode))
-		a.size = size;
 	inode_item_encode(&a, item);
 	if (rsv.bytes)
 		space_release_meta(trans->fs, &rsv);
