@@ -80,7 +80,7 @@ int ioctl_quota_rescan_wait(struct ioctl_call *c)
 	int r;
 
 	while ((r = quota_rescan_wait(c->e->fs, WAIT_MS)) == -ETIMEDOUT)
-		if (caller_is_dying(fuse_req_ctx(c->req)->pid))
+		if (session_stops(c->e->session) || caller_is_dying(fuse_req_ctx(c->req)->pid))
 			return -EINTR;
 	return r;
 }

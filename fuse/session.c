@@ -454,6 +454,11 @@ bool session_unmounted(const struct session *s)
 	return s && atomic_load(&s->unmounted);
 }
 
+bool session_stops(const struct session *s)
+{
+	return s && atomic_load(&s->stop);
+}
+
 void session_stop(struct session *s)
 {
 	const struct timespec pause = {.tv_nsec = 2000000};

@@ -72,6 +72,8 @@ void session_wait(struct session *s);
 
 /* Has the kernel said that the mount is gone? (DESTROY; only fuseblk says so.) NULL: no. */
 bool session_unmounted(const struct session *s);
+/* Its threads are waited for: long waits end. NULL: no. */
+bool session_stops(const struct session *s);
 
 /* The kernel asks again for the attributes of @node before it uses them. From anywhere: it takes no
  * lock that a request holds. */

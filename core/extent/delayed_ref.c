@@ -441,9 +441,20 @@ struct dref_sum dref_queue_peek(struct delayed_refs *d, u64 logical, const struc
 
 /* ---- the trace for quotas ---- */
 
+static void drop_notes(struct delayed_refs *d)
+{
+	for (int i = 0; i < DREF_SHARDS; i++) {
+		MUTEX_SCOPE(&d->shards[i].lock);
+		touched_free(&d->shards[i].touched);
+	}
+	atomic_store(&d->touched_count, 0);
+}
+
 void delayed_refs_trace(struct fs *fs, bool on)
 {
 	fs->drefs->traced = on;
+	if (!on)
+		drop_notes(fs->drefs);
 }
 
 bool delayed_refs_traced(struct fs *fs)

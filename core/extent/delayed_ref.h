@@ -116,7 +116,8 @@ u64 delayed_refs_count(struct fs *fs);
 
 /*
  * The trace for quotas: while delayed_refs_trace() says so, every extent whose holders among subvolumes
- * may have changed is noted, unless trans->neutral says that they stay the same.
+ * may have changed is noted, unless trans->neutral says that they stay the same. Switching it off drops
+ * the notes. Joins blocked.
  */
 struct touched_set;
 void delayed_refs_trace(struct fs *fs, bool on);

@@ -20,7 +20,9 @@ void quota_destroy(struct quota *q)
 		return;
 	qgroup_table_free(q);
 	touched_free(&q->moved);
-	root_put(q->removed_tree);
+	for (u32 i = 0; i < q->removed_count; i++)
+		root_put(q->removed_trees[i]);
+	free(q->removed_trees);
 	cond_destroy(&q->scanned);
 	mutex_destroy(&q->lock);
 	free(q);
@@ -118,10 +120,12 @@ int quota_moved(struct trans *trans, u64 from, u64 to, u64 len)
 	return touched_put(&q->moved, &(struct touched){.logical = to, .before = from, .len = len});
 }
 
-/* As the kernel does it: whoever cannot account says so, and a rescan makes it right. */
+/* As the kernel does it: whoever cannot account says so, and a rescan makes it right. Nobody takes notes
+ * until then. */
 static void give_up(struct quota *q, int err)
 {
 	log_fault("quotas: accounting failed: %s: a rescan is needed", strerror(-err));
+	delayed_refs_trace(q->fs, false);
 	MUTEX_SCOPE(&q->lock);
 	q->gave_up = true;
 	q->flags |= BTRFS_QGROUP_STATUS_FLAG_INCONSISTENT;

@@ -20,6 +20,7 @@
 
 struct fs;
 struct quota;
+struct root;
 struct trans;
 
 /* Is @id the number of a subvolume? Nothing else is accounted. */
@@ -42,6 +43,9 @@ _must_check_ int quota_settle(struct trans *trans);
 
 /* The trees are what this transaction makes durable: the next one is compared with them. */
 void quota_trees_settled(struct fs *fs);
+
+/* The quota tree, referenced: it may be removed, and stays readable. -ENOENT without quotas. */
+_must_check_ int quota_tree_get(struct fs *fs, struct root **ret);
 
 /* So much is noted that a commit is due. */
 bool quota_commit_due(struct fs *fs);

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 
+#include "core/extent/delayed_ref.h"
 #include "core/fs.h"
 #include "core/quota/qgroup.h"
 #include "core/quota/qgroup_table.h"
@@ -83,42 +84,6 @@ static bool is_parent_of(const struct qgroup *parent, const struct qgroup *child
 	return false;
 }
 
-static int refuse_destroy(struct change *c)
-{
-	struct qgroup *group = qgroup_find(c->q, c->id);
-
-	if (!group)
-		return -ENOENT;
-	for (struct qgroup *g = qgroup_first(c->q); g; g = qgroup_next(g))
-		if (is_parent_of(group, g))
-			return -EBUSY;
-	return qgroup_counts_tree(c->id) ? qgroup_refuse_living(c->q->fs, c->id) : 0;
-}
-
-static int apply_destroy(struct change *c, struct trans *trans)
-{
-	struct qgroup *group = qgroup_find(c->q, c->id);
-	int r = 0;
-
-	for (u32 i = 0; r == 0 && i < group->parent_count; i++)
-		r = qgroup_items_unrelate(trans, c->q, c->id, group->parents[i]->id);
-	if (r == 0)
-		r = qgroup_items_remove(trans, c->q, c->id);
-	MUTEX_SCOPE(&c->q->lock);
-	if (r == 0)
-		qgroup_forget(c->q, group);
-	return r;
-}
-
-int qgroup_destroy(struct fs *fs, u64 id)
-{
-	static const struct change_kind kind = {refuse_destroy, apply_destroy,
-						"destroying a qgroup"};
-	struct change c = {.id = id};
-
-	return change_run(fs, &kind, &c);
-}
-
 /* ---- members ---- */
 
 static bool climb_to(struct quota *q, struct qgroup *lower, const struct qgroup *upper)
@@ -159,8 +124,18 @@ static void change_sums(struct change *c, struct qgroup *child, struct qgroup *p
 		shift_sums(c->q, child, parent, sign);
 		return;
 	}
+	if (quota_rescanning(c->q)) { /* what it has passed counts anew */
+		quota_begin_rescan(c->q);
+		return;
+	}
 	c->q->flags |= BTRFS_QGROUP_STATUS_FLAG_INCONSISTENT;
 	c->answer = 1;
+}
+
+static void part_members(struct change *c, struct qgroup *child, struct qgroup *parent)
+{
+	qgroup_unlink(child, parent);
+	change_sums(c, child, parent, -1);
 }
 
 static int find_pair(struct change *c, struct qgroup **child, struct qgroup **parent)
@@ -189,6 +164,7 @@ static int apply_assign(struct change *c, struct trans *trans)
 	if (r == 0) {
 		change_sums(c, child, parent, 1);
 		r = qgroup_link(child, parent);
+		quota_spread_promises(c->q);
 	}
 	return r;
 }
@@ -217,8 +193,8 @@ static int apply_unassign(struct change *c, struct trans *trans)
 
 	MUTEX_SCOPE(&c->q->lock);
 	if (r == 0) {
-		qgroup_unlink(child, parent);
-		change_sums(c, child, parent, -1);
+		part_members(c, child, parent);
+		quota_spread_promises(c->q);
 	}
 	return r;
 }
@@ -228,6 +204,51 @@ int qgroup_unassign(struct fs *fs, u64 child, u64 parent)
 	static const struct change_kind kind = {refuse_unassign, apply_unassign,
 						"removing a qgroup from another"};
 	struct change c = {.id = child, .parent = parent};
+
+	return change_run(fs, &kind, &c);
+}
+
+/* ---- an end ---- */
+
+static int refuse_destroy(struct change *c)
+{
+	struct qgroup *group = qgroup_find(c->q, c->id);
+
+	if (!group)
+		return -ENOENT;
+	for (struct qgroup *g = qgroup_first(c->q); g; g = qgroup_next(g))
+		if (is_parent_of(group, g))
+			return -EBUSY;
+	if (quota_is_simple(c->q) && group->rfer) /* snapshots hold what it owns */
+		return -EBUSY;
+	return qgroup_counts_tree(c->id) ? qgroup_refuse_living(c->q->fs, c->id) : 0;
+}
+
+static int apply_destroy(struct change *c, struct trans *trans)
+{
+	struct qgroup *group = qgroup_find(c->q, c->id);
+	int r = 0;
+
+	for (u32 i = 0; r == 0 && i < group->parent_count; i++)
+		r = qgroup_items_unrelate(trans, c->q, c->id, group->parents[i]->id);
+	if (r == 0)
+		r = qgroup_items_remove(trans, c->q, c->id);
+	if (r < 0)
+		return r;
+	MUTEX_SCOPE(&c->q->lock);
+	while (group->parent_count)
+		part_members(c, group, group->parents[0]);
+	qgroup_forget(c->q, group);
+	quota_spread_promises(c->q);
+	c->answer = 0;
+	return 0;
+}
+
+int qgroup_destroy(struct fs *fs, u64 id)
+{
+	static const struct change_kind kind = {refuse_destroy, apply_destroy,
+						"destroying a qgroup"};
+	struct change c = {.id = id};
 
 	return change_run(fs, &kind, &c);
 }
@@ -282,6 +303,7 @@ static int apply_rescan(struct change *c, struct trans *trans)
 {
 	MUTEX_SCOPE(&c->q->lock);
 	quota_begin_rescan(c->q);
+	delayed_refs_trace(trans->fs, true);
 	return 0;
 }
 
@@ -316,5 +338,7 @@ int quota_rescan_wait(struct fs *fs, u64 ms)
 	MUTEX_SCOPE(&q->lock);
 	if (quota_rescanning(q))
 		(void)cond_timedwait_ms(&q->scanned, &q->lock, ms);
-	return quota_rescanning(q) ? -ETIMEDOUT : 0;
+	if (!quota_rescanning(q))
+		return 0;
+	return fs_error(fs) ? fs_error(fs) : -ETIMEDOUT;
 }

@@ -23,7 +23,7 @@ _must_check_ int quota_disable(struct fs *fs);
 
 /* -EEXIST; -EINVAL: 0, or the number of a subvolume, whose group comes with it. */
 _must_check_ int qgroup_create(struct fs *fs, u64 id);
-/* -ENOENT; -EBUSY: it has members, or its subvolume exists. */
+/* -ENOENT; -EBUSY: it has members, or its subvolume exists, or, with simple quotas, its extents do. */
 _must_check_ int qgroup_destroy(struct fs *fs, u64 id);
 
 /* @child becomes a member of @parent, or ceases to be one. 1: done, but what the two share is not
@@ -39,7 +39,7 @@ _must_check_ int qgroup_set_limit(struct fs *fs, u64 id, const struct btrfs_qgro
 _must_check_ int quota_rescan(struct fs *fs);
 /* Up to which address; false: none runs. */
 bool quota_rescan_status(struct fs *fs, u64 *progress);
-/* 0: none runs any more; -ETIMEDOUT after @ms milliseconds. */
+/* 0: none runs any more; -ETIMEDOUT after @ms milliseconds; -EROFS: it will never end. */
 _must_check_ int quota_rescan_wait(struct fs *fs, u64 ms);
 
 #endif

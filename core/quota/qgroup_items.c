@@ -18,6 +18,7 @@ struct load {
 	struct quota *q;
 	struct reason *why;
 	bool status;
+	bool stale; /* somebody wrote without accounting */
 };
 
 static int bad_size(struct load *l, const struct key *key)
@@ -44,10 +45,8 @@ static int load_status(struct load *l, const struct key *key, const void *data, 
 		if (size < QGROUP_STATUS_ENABLE_GEN + sizeof(u64))
 			return bad_size(l, key);
 		q->enable_gen = get_le64((const u8 *)data + QGROUP_STATUS_ENABLE_GEN);
-	} else if (item->generation != l->q->fs->super.generation &&
-		   !(q->flags & BTRFS_QGROUP_STATUS_FLAG_INCONSISTENT)) {
-		log_info("quotas: written by somebody who did not account; a rescan is needed");
-		q->flags |= BTRFS_QGROUP_STATUS_FLAG_INCONSISTENT;
+	} else {
+		l->stale = item->generation != q->fs->super.generation;
 	}
 	l->status = true;
 	return 0;
@@ -110,6 +109,18 @@ static int load_item(struct load *l, const struct key *key, const void *data, u3
 	}
 }
 
+/* A scan that goes on counts again what it has passed. */
+static void judge_stale(struct quota *q)
+{
+	if (quota_rescanning(q)) {
+		quota_begin_rescan(q);
+		return;
+	}
+	if (!(q->flags & BTRFS_QGROUP_STATUS_FLAG_INCONSISTENT))
+		log_info("quotas: written by somebody who did not account; a rescan is needed");
+	q->flags |= BTRFS_QGROUP_STATUS_FLAG_INCONSISTENT;
+}
+
 int qgroup_items_load(struct quota *q, struct reason *why)
 {
 	struct load l = {.q = q, .why = why};
@@ -129,6 +140,8 @@ int qgroup_items_load(struct quota *q, struct reason *why)
 	}
 	if (!l.status)
 		q->flags = 0;
+	else if (l.stale)
+		judge_stale(q);
 	return 0;
 }
 
@@ -197,10 +210,8 @@ static int insert_zeroed(struct trans *trans, struct quota *q, u64 objectid, u8 
 {
 	struct key key = KEY(objectid, type, offset);
 	_cleanup_path_ struct path path = {};
-	int r = tree_insert_empty(trans, q->fs->quota_root, &key, size, &path);
 
-	/* a subvolume's number is not used again, but its group's limit may have been left behind */
-	return r == -EEXIST && type == BTRFS_QGROUP_LIMIT_KEY ? 0 : r;
+	return tree_insert_empty(trans, q->fs->quota_root, &key, size, &path);
 }
 
 int qgroup_items_begin(struct trans *trans, struct quota *q)
@@ -212,21 +223,24 @@ int qgroup_items_begin(struct trans *trans, struct quota *q)
 	return tree_insert(trans, q->fs->quota_root, &key, &item, QGROUP_STATUS_SIZE);
 }
 
-int qgroup_items_add(struct trans *trans, struct quota *q, u64 id)
-{
-	int r = insert_zeroed(trans, q, 0, BTRFS_QGROUP_INFO_KEY, id,
-			      sizeof(struct btrfs_qgroup_info_item));
-
-	return r < 0 ? r : insert_zeroed(trans, q, 0, BTRFS_QGROUP_LIMIT_KEY, id,
-					 sizeof(struct btrfs_qgroup_limit_item));
-}
-
 static int delete_item(struct trans *trans, struct quota *q, u64 objectid, u8 type, u64 offset)
 {
 	struct key key = KEY(objectid, type, offset);
 	int r = tree_delete_key(trans, q->fs->quota_root, &key);
 
 	return r == -ENOENT ? 0 : r;
+}
+
+/* A limit that a group before this one has left behind is not this one's. */
+int qgroup_items_add(struct trans *trans, struct quota *q, u64 id)
+{
+	int r = delete_item(trans, q, 0, BTRFS_QGROUP_LIMIT_KEY, id);
+
+	if (r == 0)
+		r = insert_zeroed(trans, q, 0, BTRFS_QGROUP_INFO_KEY, id,
+				  sizeof(struct btrfs_qgroup_info_item));
+	return r < 0 ? r : insert_zeroed(trans, q, 0, BTRFS_QGROUP_LIMIT_KEY, id,
+					 sizeof(struct btrfs_qgroup_limit_item));
 }
 
 int qgroup_items_remove(struct trans *trans, struct quota *q, u64 id)
@@ -255,8 +269,10 @@ int qgroup_items_limit(struct trans *trans, struct quota *q, const struct qgroup
 	struct key key = KEY(0, BTRFS_QGROUP_LIMIT_KEY, group->id);
 	_cleanup_path_ struct path path = {};
 	struct btrfs_qgroup_limit_item *item;
-	int r = tree_search_cow(trans, q->fs->quota_root, &key, 0, &path);
+	int r = insert_zeroed(trans, q, 0, BTRFS_QGROUP_LIMIT_KEY, group->id, sizeof(*item));
 
+	if (r == 0 || r == -EEXIST) /* others have left it out */
+		r = tree_search_cow(trans, q->fs->quota_root, &key, 0, &path);
 	r = found(r, &path, sizeof(*item), group->id);
 	if (r < 0)
 		return r;

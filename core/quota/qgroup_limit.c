@@ -89,3 +89,30 @@ bool quota_allows(struct fs *fs, u64 root, u64 bytes)
 {
 	return change_all(fs, root, bytes, CHECK_ONLY) == 0;
 }
+
+static void add_promises(struct quota *q, const struct qgroup *of)
+{
+	struct qgroup_list met = SLIST_HEAD_INITIALIZER(met);
+	struct qgroup *group;
+
+	qgroup_meet(q, of->id, &met, true);
+	SLIST_FOREACH(group, &met, met) {
+		if (group == of)
+			continue;
+		group->promised += of->promised;
+		group->made += of->made;
+	}
+	qgroup_part(&met);
+}
+
+void quota_spread_promises(struct quota *q)
+{
+	struct qgroup *group;
+
+	for (group = qgroup_first(q); group; group = qgroup_next(group))
+		if (btrfs_qgroup_level(group->id))
+			group->promised = group->made = 0;
+	for (group = qgroup_first(q); group; group = qgroup_next(group))
+		if (!btrfs_qgroup_level(group->id) && (group->promised || group->made))
+			add_promises(q, group);
+}

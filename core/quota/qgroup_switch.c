@@ -60,12 +60,36 @@ static int add_subvolumes(struct trans *trans, struct quota *q)
 	return r == -ENOENT ? 0 : r;
 }
 
+static void set_tree(struct quota *q, struct root *root)
+{
+	MUTEX_SCOPE(&q->lock);
+	q->fs->quota_root = root;
+}
+
+int quota_tree_get(struct fs *fs, struct root **ret)
+{
+	struct root *root;
+
+	if (!fs->quota)
+		return -ENOENT;
+	MUTEX_SCOPE(&fs->quota->lock);
+	root = fs->quota_root;
+	if (!root)
+		return -ENOENT;
+	atomic_fetch_add(&root->refs, 1);
+	*ret = root;
+	return 0;
+}
+
 static int switch_on(struct trans *trans, struct quota *q)
 {
-	int r = root_create(trans, BTRFS_QUOTA_TREE_OBJECTID, &q->fs->quota_root);
+	struct root *root = NULL;
+	int r = root_create(trans, BTRFS_QUOTA_TREE_OBJECTID, &root);
 
-	if (r == 0)
-		r = qgroup_items_begin(trans, q);
+	if (r < 0)
+		return r;
+	set_tree(q, root);
+	r = qgroup_items_begin(trans, q);
 	if (r == 0)
 		r = add_subvolumes(trans, q);
 	if (r < 0)
@@ -106,7 +130,19 @@ int quota_enable(struct fs *fs)
 	return switch_run(fs, true, switch_on, "enabling quotas");
 }
 
-/* Who is looking at the tree keeps it in memory until the unmount. */
+/* Who is looking at the tree keeps it in memory, however often it goes. */
+static int keep_removed(struct quota *q, struct root *root)
+{
+	struct root **trees = reallocarray(q->removed_trees, q->removed_count + 1ul, sizeof(*trees));
+
+	if (!trees)
+		return -ENOMEM;
+	q->removed_trees = trees;
+	trees[q->removed_count++] = root;
+	set_tree(q, NULL);
+	return 0;
+}
+
 static int remove_tree(struct trans *trans, struct quota *q)
 {
 	struct root *root = q->fs->quota_root;
@@ -122,9 +158,7 @@ static int remove_tree(struct trans *trans, struct quota *q)
 	if (r < 0)
 		return r;
 	trans_forget_root(trans, root);
-	root_put(q->removed_tree);
-	q->removed_tree = TAKE(q->fs->quota_root);
-	return 0;
+	return keep_removed(q, root);
 }
 
 static int switch_off(struct trans *trans, struct quota *q)
@@ -133,11 +167,11 @@ static int switch_off(struct trans *trans, struct quota *q)
 
 	if (r < 0)
 		return r;
+	delayed_refs_trace(q->fs, false);
 	MUTEX_SCOPE(&q->lock);
 	q->flags = 0;
 	atomic_store(&q->on, false);
 	qgroup_table_free(q);
-	delayed_refs_trace(q->fs, false);
 	cond_broadcast(&q->scanned);
 	return 0;
 }

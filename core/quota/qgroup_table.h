@@ -60,7 +60,8 @@ struct quota {
 	u64 visits;
 
 	struct committed_trees committed;
-	struct root *removed_tree;   /* of quotas that were switched off; readers may hold on to it */
+	struct root **removed_trees; /* of quotas that were switched off: who reads one holds on to it */
+	u32 removed_count;
 	struct touched_set moved; /* logical: where to; before: where from */
 };
 
@@ -106,6 +107,8 @@ void qgroup_part(struct qgroup_list *met);
 
 /* qgroup_limit.c: may @root have @bytes more? Takes the lock. */
 bool quota_allows(struct fs *fs, u64 root, u64 bytes);
+/* Members have come or gone: groups above subvolumes have promised what these have. */
+void quota_spread_promises(struct quota *q);
 
 /* qgroup_items.c: the quota tree */
 _must_check_ int qgroup_items_load(struct quota *q, struct reason *why);

@@ -7,6 +7,7 @@
 #include "core/fs.h"
 #include "core/inode/inode.h"
 #include "core/inode/inode_ref.h"
+#include "core/quota/qgroup.h"
 #include "core/subvol/root_table.h"
 #include "core/tree/root.h"
 #include "core/tree/search.h"
@@ -21,8 +22,11 @@ struct query {
 
 static int query_root(struct inode *inode, u64 tree_id, struct root **ret)
 {
-	struct root *root = fs_global_root(inode->fs, tree_id);
+	struct root *root;
 
+	if (tree_id == BTRFS_QUOTA_TREE_OBJECTID && inode->fs->quota)
+		return quota_tree_get(inode->fs, ret);
+	root = fs_global_root(inode->fs, tree_id);
 	if (!root && tree_id)
 		return root_get(inode->fs, tree_id, ret);
 	root = root ? root : inode->root;

@@ -68,26 +68,52 @@ def difference(ours, theirs):
 
 def begin_rescan(image):
     """As a kernel leaves the image that has begun a rescan and got nowhere: all sums zero, the scan at the beginning."""
+    patch(image, scanning(0), no_sums)
+
+
+def patch(image, *changes):
+    """Each of @changes gets every item of the quota tree, which is one leaf: leaf, kind, group, where its key and data are."""
     leaf = int(re.search(r"^leaf (\d+) items", images.dump_tree(image, "-t", "8"), re.M).group(1))
     nodesize = int(images.super_field(image, "nodesize"))
     with open(image, "r+b") as f:
         for at in dump.physical(image, leaf):
             node = bytearray(os.pread(f.fileno(), nodesize, at))
-            unscanned(node)
+            change_items(node, changes)
             struct.pack_into("<I", node, 0, crc32c(bytes(node[32:])))
             os.pwrite(f.fileno(), node, at)
 
 
-def unscanned(leaf):
+def change_items(leaf, changes):
     """Header 101 bytes, then items of 25: key (17), place from the header's end, size."""
     count, = struct.unpack_from("<I", leaf, 96)
     for i in range(count):
-        _, kind, _, place, _ = struct.unpack_from("<QBQII", leaf, 101 + 25 * i)
+        _, kind, group, place, _ = struct.unpack_from("<QBQII", leaf, 101 + 25 * i)
+        for change in changes:
+            change(leaf, kind, group, 101 + 25 * i, 101 + place)
+
+
+def scanning(cursor, generation=None):
+    """A rescan that has come to @cursor."""
+    def change(leaf, kind, group, key, data):
         if kind == STATUS_KEY:
-            flags, = struct.unpack_from("<Q", leaf, 101 + place + 16)
-            struct.pack_into("<QQ", leaf, 101 + place + 16, flags | RESCAN, 0)
-        elif kind == INFO_KEY:
-            struct.pack_into("<QQQQ", leaf, 101 + place + 8, 0, 0, 0, 0)
+            if generation is not None:
+                struct.pack_into("<Q", leaf, data + 8, generation)
+            flags, = struct.unpack_from("<Q", leaf, data + 16)
+            struct.pack_into("<QQ", leaf, data + 16, flags | RESCAN, cursor)
+    return change
+
+
+def no_sums(leaf, kind, group, key, data):
+    if kind == INFO_KEY:
+        struct.pack_into("<QQQQ", leaf, data + 8, 0, 0, 0, 0)
+
+
+def no_info_of(unwanted):
+    """The item becomes one of a kind that nobody knows, which leaves the order as it is if it is the last of its kind."""
+    def change(leaf, kind, group, key, data):
+        if kind == INFO_KEY and group == unwanted:
+            leaf[key + 8] = INFO_KEY + 1
+    return change
 
 
 def relations(image):
