@@ -25,8 +25,9 @@ static bool needs_commit(struct inode *inode, struct file_state *st)
 	u64 durable = trans_durable_id(inode->fs);
 
 	inode_attr_copy(inode, &a);
+	/* a.transid: @st may be younger than a change whose item was written before an eviction */
 	return atomic_load(&st->meta_transid) > durable || a.generation > durable ||
-	       atomic_load(&inode->fs->moved_transid) > durable;
+	       a.transid > durable || atomic_load(&inode->fs->moved_transid) > durable;
 }
 
 int file_fsync(struct inode *inode, bool datasync)
