@@ -117,18 +117,26 @@ static int highest_number(struct root *root, u64 *ret)
 	return 0;
 }
 
-int inode_number_new(struct root *root, u64 *ret)
+int inode_number_learn(struct root *root)
 {
 	u64 unset = 0, highest;
 	int r;
 
-	if (atomic_load(&root->next_ino) == 0) {
-		r = highest_number(root, &highest);
-		if (r < 0)
-			return r;
-		/* whoever comes first is right: nothing was created before */
+	if (atomic_load(&root->next_ino))
+		return 0;
+	r = highest_number(root, &highest);
+	/* whoever comes first is right: nothing was created or deleted before */
+	if (r == 0)
 		atomic_compare_exchange_strong(&root->next_ino, &unset, highest + 1);
-	}
+	return r;
+}
+
+int inode_number_new(struct root *root, u64 *ret)
+{
+	int r = inode_number_learn(root);
+
+	if (r < 0)
+		return r;
 	*ret = atomic_fetch_add(&root->next_ino, 1);
 	return *ret >= INODE_STUB_BIT ? -ENOSPC : 0;
 }

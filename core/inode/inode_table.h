@@ -48,4 +48,7 @@ void inode_forget_dirty(struct inode *inode);
 /* The next free inode number of a subvolume; reads at first use. Not joined, no tree lock. */
 _must_check_ int inode_number_new(struct root *root, u64 *ret);
 
+/* Before an inode is deleted: its number does not come back in this mount. As above. */
+_must_check_ int inode_number_learn(struct root *root);
+
 #endif

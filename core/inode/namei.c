@@ -53,19 +53,26 @@ int namei_check_victim(struct inode *dir, struct inode *inode)
 	return a.flags & (BTRFS_INODE_IMMUTABLE | BTRFS_INODE_APPEND) ? -EPERM : 0;
 }
 
-int namei_index_new(struct inode *dir, u64 *ret)
+int namei_index_learn(struct inode *dir)
 {
+	u64 next;
 	int r;
 
-	if (!dir->dir_index_next) {
-		r = dir_entry_next_index(dir->root, dir->ino, &dir->dir_index_next);
-		if (r < 0) {
-			dir->dir_index_next = 0;
-			return r;
-		}
-	}
-	*ret = dir->dir_index_next++;
-	return 0;
+	if (dir->dir_index_next)
+		return 0;
+	r = dir_entry_next_index(dir->root, dir->ino, &next);
+	if (r == 0)
+		dir->dir_index_next = next;
+	return r;
+}
+
+int namei_index_new(struct inode *dir, u64 *ret)
+{
+	int r = namei_index_learn(dir);
+
+	if (r == 0)
+		*ret = dir->dir_index_next++;
+	return r;
 }
 
 void namei_touch_dir(struct inode *dir, s64 delta)
@@ -242,6 +249,8 @@ static int unlink_stub(struct inode *dir, struct name name, const struct dir_ent
 	if (r == 0)
 		r = dir_entry_index(dir->root, dir->ino, name, &index);
 	if (r == 0)
+		r = namei_index_learn(dir);
+	if (r == 0)
 		r = trans_join_release(dir->fs, UNLINK_ITEMS, &trans);
 	if (r < 0)
 		return r;
@@ -291,6 +300,8 @@ static int unlink_inode(struct inode *dir, struct name name, struct inode *inode
 		r = inode_ref_find(dir->root, inode->ino, dir->ino, name, &index);
 	if (r == -ENOENT)
 		r = -EUCLEAN;
+	if (r == 0)
+		r = namei_index_learn(dir);
 	if (r == 0)
 		r = trans_join_release(dir->fs, UNLINK_ITEMS, &trans);
 	if (r < 0)

@@ -18,6 +18,9 @@ _must_check_ int namei_check_victim(struct inode *dir, struct inode *inode);
 /* Gives out the directory's next index. dir->lock held for writing; may read. */
 _must_check_ int namei_index_new(struct inode *dir, u64 *ret);
 
+/* Before a name goes: its index does not come back while the directory is in memory. As above. */
+_must_check_ int namei_index_learn(struct inode *dir);
+
 /* Joined. Changes both sides of a name and the directory's size and times in memory; the caller
  * updates the items. Negative means abort. */
 _must_check_ int namei_add_name(struct trans *trans, struct inode *dir, struct name name,

@@ -225,8 +225,9 @@ static int check_room(struct rename *r, const struct cred *cred)
 		rc = check_ref_room(r->to.inode, &r->from);
 	if (rc == 0)
 		rc = namei_index_new(r->to.dir, &r->to.new_index);
-	if (rc == 0 && (r->exchange || r->whiteout))
-		rc = namei_index_new(r->from.dir, &r->from.new_index);
+	if (rc == 0)
+		rc = r->exchange || r->whiteout ? namei_index_new(r->from.dir, &r->from.new_index)
+						: namei_index_learn(r->from.dir);
 	if (rc == 0 && r->whiteout)
 		rc = creation_prepare(r->from.dir, S_IFCHR, 0, cred, &r->white);
 	return rc;

@@ -90,17 +90,17 @@ static int delete_step(struct inode *inode)
 
 int inode_delete(struct inode *inode)
 {
-	int r = 1;
+	int r = inode_number_learn(inode->root);
 
-	if (inode_is_reg(inode)) {
+	if (r == 0 && inode_is_reg(inode)) {
 		file_discard(inode);
 		r = file_truncate_items(inode, 0);
-		if (r < 0)
-			return r;
-		r = 1;
 	}
-	while (r == 1)
+	if (r < 0)
+		return r;
+	do
 		r = delete_step(inode);
+	while (r == 1);
 	return r;
 }
 

@@ -1,5 +1,7 @@
 """Power cuts between fsyncs that wrote a log: the kernel replays it, and so do we; all that was fsynced is there, in one piece."""
+import ctypes
 import errno
+import mmap
 import os
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from types import SimpleNamespace
@@ -120,6 +122,32 @@ def test_fsync_is_two_flushes_and_no_commit(subject, scratch):
     assert last[2] == 0, "the last commit left the log in force"
 
 
+def test_what_goes_in_place_after_its_record_is_flushed(subject, scratch):
+    """A record can be made before the content that it counts reaches the device; the next fsync finds it done."""
+    path, record_path = images.make(os.path.join(scratch, "img"), 512), os.path.join(scratch, "record")
+    m = subject.mount(path, "commit=300", env={"BTRFUSE_RECORD": record_path}, hooks=True)
+    fd = os.open(files.nocow(m.join("file")), os.O_RDWR)
+    os.pwrite(fd, b"old" * 20_000, 0)
+    ioctls.sync_fs(m.path)
+    with mmap.mmap(fd, 8192) as mapped, ThreadPoolExecutor(1) as pool:
+        os.pwrite(fd, b"first", 0)
+        m.hooks.arm("fy.flush")
+        waiting = pool.submit(os.fsync, fd)
+        m.hooks.wait("fy.flush")
+        mapped[4096:4103] = b"in time"          # write(2) would wait for the fsync
+        assert files.LIBC.sync_file_range(fd, ctypes.c_long(4096), ctypes.c_long(4096), 7) == 0
+        m.hooks.release()
+        waiting.result(20)
+        os.fsync(fd)
+        after = os.path.getsize(record_path)
+    os.close(fd)
+    m.umount()
+    log = recorder.Log(record_path)
+    inside = [e for e in log.events if e.at < after]
+    written = [i for i, e in enumerate(inside) if e.type == recorder.WRITE and b"in time" in log.data(e)]
+    assert written and any(e.type == recorder.FLUSH for e in inside[written[-1]:]), "acknowledged without a flush"
+
+
 def test_fsyncs_at_once_share_a_sync(subject, scratch):
     path, record_path, threads, count = images.make(os.path.join(scratch, "img"), 512), os.path.join(scratch, "record"), 8, 12
     m = subject.mount(path, "commit=300", env={"BTRFUSE_RECORD": record_path})
@@ -221,41 +249,49 @@ def judge_after_kill(m, path, want):
     images.check(twin, what="after the kernel's replay")
 
 
-OLD = bytes(range(251)) * 1000
+OLD = bytes(range(251)) * 4000
 
 
-def moved_out(m):
-    os.rename(m.join("D/z"), m.join("E/z2"))
-    files.write(m.join("D/f"), b"new", sync=True)
-    return {"D/f": b"new", "D/z": None, "E/z2": OLD}
+def judge_fsynced(subject, m, path, fsynced, old_at=()):
+    """What was fsynced is there, and the old file: under one of its names, whether the move was fsynced or not."""
+    def judge(mnt, who):
+        assert {name: content(mnt, name) == data for name, data in fsynced.items()} == dict.fromkeys(fsynced, True), who
+        found = [data == OLD for name in old_at if (data := content(mnt, name)) is not None]
+        assert found == [True] or not old_at, f"{who}: the old file is there {found}"
 
-
-def linked_elsewhere_and_removed(m):
-    os.link(m.join("D/z"), m.join("E/z"))
-    os.unlink(m.join("D/z"))
-    files.write(m.join("D/f"), b"new", sync=True)
-    return {"D/f": b"new", "D/z": None, "E/z": OLD}
-
-
-def moved_out_for_a_directory(m):
-    os.rename(m.join("D/z"), m.join("E/z2"))
-    os.mkdir(m.join("D/sub"))
-    files.write(m.join("D/sub/f"), b"new", sync=True)
-    return {"D/sub/f": b"new", "D/z": None, "E/z2": OLD}
-
-
-def judge_names(subject, m, path, want):
-    judge_after_kill(m, path, want)
+    m.kill()
+    twin = images.copy(path)
+    with KernelMount(twin) as mnt:
+        judge(mnt, "the kernel")
+    images.check(twin, what="after the kernel's replay")
     m = subject.mount(path)
-    assert {name: content(m.path, name) == data for name, data in want.items()} == dict.fromkeys(want, True)
+    judge(m.path, "we")
     m.umount()
     images.judge(path)
 
 
-@pytest.mark.parametrize("change", [moved_out, linked_elsewhere_and_removed, moved_out_for_a_directory],
-                         ids=lambda f: f.__name__)
-def test_the_index_of_a_name_that_went(subject, scratch, change):
-    """A new name never takes the index that another file's name has in the transaction before."""
+def moved(m):
+    os.rename(m.join("D/z"), m.join("E/z"))
+
+
+def linked_and_removed(m):
+    os.link(m.join("D/z"), m.join("E/z"))
+    os.unlink(m.join("D/z"))
+
+
+def forgotten(m):
+    """Moved, and D comes into memory anew."""
+    moved(m)
+    for n in range(2200):               # more than are kept without use
+        os.mknod(m.join(f"other{n}"))
+    with open("/proc/sys/vm/drop_caches", "w") as f:
+        f.write("2")
+
+
+@pytest.mark.parametrize("new", ["D/f", "D/sub/f"])
+@pytest.mark.parametrize("leave", [moved, linked_and_removed, forgotten], ids=lambda f: f.__name__)
+def test_the_index_of_a_name_that_went(subject, scratch, leave, new):
+    """A new name must not have the index that another file's has in the transaction before: replay would remove that."""
     path = images.make(os.path.join(scratch, "img"), 512)
     m = subject.mount(path)
     os.mkdir(m.join("D"))
@@ -264,7 +300,10 @@ def test_the_index_of_a_name_that_went(subject, scratch, change):
     files.write(m.join("D/z"), OLD)             # the last name in D
     m.umount()
     m = subject.mount(path, "commit=300")       # which does not know D's next index
-    judge_names(subject, m, path, change(m))
+    leave(m)
+    os.makedirs(os.path.dirname(m.join(new)), exist_ok=True)
+    files.write(m.join(new), b"new", sync=True)
+    judge_fsynced(subject, m, path, {new: b"new", "D/first": b"first"}, ("D/z", "E/z"))
 
 
 def to_a_directory(m):
@@ -284,10 +323,10 @@ def to_a_sparse_file(m):
 
 @pytest.mark.parametrize("change", [to_a_directory, to_a_sparse_file], ids=lambda f: f.__name__)
 def test_the_number_of_a_file_that_went(subject, scratch, change):
-    """Deleting an orphan is the first thing that a mount does; its number is the highest, and still taken before."""
+    """Deleting an orphan is the first thing that a mount does: its number is the highest in the transaction before."""
     path = images.make(os.path.join(scratch, "img"), 512)
     m = subject.mount(path)
-    files.write(m.join("A"), OLD * 4)
+    files.write(m.join("A"), OLD)
     fd = os.open(m.join("A"), os.O_RDONLY)
     os.unlink(m.join("A"))
     ioctls.sync_fs(m.path)
@@ -295,7 +334,7 @@ def test_the_number_of_a_file_that_went(subject, scratch, change):
     os.close(fd)
     m.umount()
     m = subject.mount(orphaned, "commit=300")
-    judge_names(subject, m, orphaned, change(m))
+    judge_fsynced(subject, m, orphaned, change(m))
 
 
 def test_a_new_chunk_makes_fsync_commit(subject, scratch):
