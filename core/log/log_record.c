@@ -36,6 +36,11 @@ u64 log_record_bytes(const struct log_record *rec)
 	return bytes;
 }
 
+u64 log_record_items(const struct log_record *rec)
+{
+	return 1ULL + rec->names.count + rec->above.count + rec->extents.count + rec->csums.count;
+}
+
 static bool too_large(const struct log_record *rec)
 {
 	return log_record_bytes(rec) > LOG_RECORD_MAX;

@@ -45,7 +45,8 @@ void log_record_free(struct log_record *rec);
 _must_check_ int log_record_fill(struct log_record *rec, struct log_changes *changes,
 				 const u32 *known_digest);
 
-/* Bytes of all items. */
+/* All items, and their bytes. */
+u64 log_record_items(const struct log_record *rec);
 u64 log_record_bytes(const struct log_record *rec);
 
 #endif

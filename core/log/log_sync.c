@@ -202,12 +202,21 @@ static bool is_logged(struct inode *inode, u64 transid)
 	       (inode->log.changed_transid != transid || !inode->log.news);
 }
 
+/* Of what the log has of @inode, at most. Mutex held. */
+static u64 bytes_there(const struct tree_log *log, const struct inode *inode, u64 transid)
+{
+	if (inode->log.unknown == transid) /* any of it may be from before it came into memory again */
+		return log->nodes.count * inode->fs->nodesize;
+	return inode->log.transid == transid ? inode->log.bytes : 0;
+}
+
 /* Negative: it may be incomplete next time. */
 static int mark_logged(struct tree_log *log, const struct log_record *rec)
 {
 	struct inode *inode = rec->inode;
 	int r = 0;
 
+	inode->log.bytes = bytes_there(log, inode, rec->transid) + log_record_bytes(rec);
 	inode->log.transid = rec->transid;
 	inode->log.sequence = rec->sequence;
 	inode->log.digest = rec->digest;
@@ -222,18 +231,29 @@ static int mark_logged(struct tree_log *log, const struct log_record *rec)
 	return r;
 }
 
+/* Nodes that are there already and may have to be copied: each item may go into another one, and each
+ * one with something older of the inode may be cut. */
+static u64 copied_nodes(struct tree_log *log, const struct log_record *rec)
+{
+	u64 items = log_record_items(rec), older;
+
+	MUTEX_SCOPE(&log->lock);
+	older = 2 * bytes_there(log, rec->inode, rec->transid) / rec->inode->fs->nodesize;
+	return MIN(items + older, (u64)log->nodes.count);
+}
+
 /* Nodes that the record may take, as items of a reservation: paths in two trees, and leaves half full. */
-static unsigned record_items(const struct log_record *rec)
+static unsigned reserved_items(struct tree_log *log, const struct log_record *rec)
 {
 	u64 nodes = 2 * log_record_bytes(rec) / rec->inode->fs->nodesize;
 
-	return 2 + (unsigned)(nodes / 4);
+	return 2 + (unsigned)((nodes + copied_nodes(log, rec)) / 4);
 }
 
 /* Joins, in the transaction that the record was made in. -EAGAIN: it is over. 1: no room. */
 static int join_for(struct log_record *rec, struct trans *trans)
 {
-	int r = trans_join(rec->inode->fs, record_items(rec), trans);
+	int r = trans_join(rec->inode->fs, reserved_items(rec->inode->fs->log, rec), trans);
 
 	if (r < 0)
 		return r == -ENOSPC ? 1 : r;
@@ -260,8 +280,14 @@ static int put_joined(struct trans *trans, struct tree_log *log, const struct lo
 	return 0;
 }
 
+/* What is left to be waited for. */
+struct rest {
+	u64 sync;
+	bool flush; /* for content that went in place after its record was made */
+};
+
 /* The inode and all of its content are locked. Ends joined if it is logged. */
-static int log_locked(struct inode *inode, u64 transid, struct trans *trans, u64 *ret_sync)
+static int log_locked(struct inode *inode, u64 transid, struct trans *trans, struct rest *ret)
 {
 	_cleanup_log_record_ struct log_record rec = { .inode = inode, .transid = transid };
 	struct tree_log *log = inode->fs->log;
@@ -273,17 +299,17 @@ static int log_locked(struct inode *inode, u64 transid, struct trans *trans, u64
 	again = inode->log.transid == transid;
 	known = inode->log.digest;
 	done = is_logged(inode, transid);
-	*ret_sync = inode->log.sync;
+	*ret = (struct rest){ .sync = inode->log.sync, .flush = done };
 	mutex_unlock(&log->lock);
 	r = done ? 0 : log_record_fill(&rec, &log->changes, again ? &known : NULL);
 	if (r == 0)
 		r = join_for(&rec, trans);
 	if (r == 0 && !done)
-		r = put_joined(trans, log, &rec, ret_sync);
+		r = put_joined(trans, log, &rec, &ret->sync);
 	return r;
 }
 
-static int log_inode(struct inode *inode, u64 transid, struct trans *trans, u64 *ret_sync)
+static int log_inode(struct inode *inode, u64 transid, struct trans *trans, struct rest *ret)
 {
 	_cleanup_range_ struct range_lock range = {};
 	int r;
@@ -291,14 +317,15 @@ static int log_inode(struct inode *inode, u64 transid, struct trans *trans, u64 
 	RDLOCK_SCOPE(&inode->lock);
 	/* guard fsync_inflight: what somebody is writing back now is part of it */
 	r = GUARD(fsync_inflight) ? file_hold(inode, &range) : 0;
-	return r < 0 ? r : log_locked(inode, transid, trans, ret_sync);
+	return r < 0 ? r : log_locked(inode, transid, trans, ret);
 }
 
 static int try_once(struct inode *inode)
 {
 	_cleanup_trans_ struct trans trans = {};
 	struct fs *fs = inode->fs;
-	u64 transid = trans_running_id(fs), sync;
+	u64 transid = trans_running_id(fs);
+	struct rest rest = {};
 	int r;
 
 	if (log_changes_forbid(&fs->log->changes, transid))
@@ -308,8 +335,10 @@ static int try_once(struct inode *inode)
 		return r;
 	if (is_durable(inode))
 		return volume_flush(fs->vol);
-	r = log_inode(inode, transid, &trans, &sync);
-	return r != 0 ? r : sync_wait(&trans, fs->log, sync);
+	r = log_inode(inode, transid, &trans, &rest);
+	if (r == 0)
+		r = sync_wait(&trans, fs->log, rest.sync);
+	return r == 0 && rest.flush ? volume_flush(fs->vol) : r;
 }
 
 int log_sync_inode(struct inode *inode)

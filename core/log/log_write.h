@@ -39,6 +39,7 @@ struct log_inode {
 	u64 sequence; /* its a.sequence there */
 	u64 sync;     /* the sync that makes it durable */
 	u32 digest;   /* of its names and xattrs there */
+	u64 bytes;    /* of it there, at most */
 
 	/* attr_lock */
 	u64 changed_transid;
