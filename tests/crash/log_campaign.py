@@ -47,12 +47,12 @@ class History:
 
 
 class Writer:
-    """One thread with a folder of its own."""
+    """One thread with a folder of its own; older folders in it are left alone in a mount until it moves something out of one."""
 
     def __init__(self, mnt, folder, record_path, seed):
         self.mnt, self.folder, self.record_path = mnt, folder, record_path
         self.rng, self.histories, self.made = random.Random(seed), [], 0
-        self.dirs = [folder]
+        self.dirs, self.older = [folder], []
 
     def now(self):
         return os.path.getsize(self.record_path)
@@ -157,8 +157,35 @@ class Writer:
                 return used
         return os.path.join(self.rng.choice(self.dirs), f"f{self.made}")
 
-    def create(self):
-        name = self.new_name()
+    def prepare(self, count):
+        """Folders with files, which an earlier mount made durable."""
+        os.mkdir(self.path(self.folder))
+        for n in range(count):
+            older = os.path.join(self.folder, f"older{n}")
+            os.mkdir(self.path(older))
+            self.older.append(older)
+            for name in ("first", "last"):
+                state = State(content=self.bytes(30_000), names=frozenset({os.path.join(older, name)}))
+                files.write(self.path(*state.names), state.content)
+                self.histories.append(History(0, state))
+                self.histories[-1].synced.append((0, 0))
+
+    def move_out(self):
+        """The last name of an older folder goes, then a new one comes there and is fsynced."""
+        older = self.older.pop()
+        last = os.path.join(older, "last")
+        h = next((h for h in self.histories if last in h.last.names), None)
+        if h:
+            name = self.new_name()
+            h.states.append((self.now(), State(**{**h.last.__dict__, "names": (h.last.names - {last}) | {name}})))
+            h.told.append("move_out")
+            os.rename(self.path(last), self.path(name))
+        h = self.create(os.path.join(older, "new"))
+        self.change(h)
+        self.fsync(h)
+
+    def create(self, name=None):
+        name = name or self.new_name()
         h = History(self.now(), State(names=frozenset({name})))
         self.histories.append(h)
         os.close(os.open(self.path(name), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
@@ -182,8 +209,19 @@ class Writer:
             os.close(fd)
         h.synced.append((self.now(), n))
 
+    def begin(self):
+        """The first new file of a mount: far from its start, so that what is before shows."""
+        h = self.create()
+        changed, call = self.write(h.last, self.path(*h.last.names), SIZE_MAX // 2, SECTOR)
+        h.states.append((self.now(), State(**{**h.last.__dict__, **changed})))
+        h.told.append("begin")
+        call()
+        self.fsync(h)
+
     def run(self, rounds):
         for _ in range(rounds):
+            if self.older and self.rng.random() < 0.1:
+                self.move_out()
             if not self.histories or self.rng.random() < 0.15:
                 self.create()
             h = self.rng.choice(self.histories)
@@ -195,13 +233,28 @@ class Writer:
                 ioctls.sync_fs(self.mnt)
 
 
-def run_writers(mnt, record_path, seed, writers=3, rounds=60):
-    """Returns the histories of all files."""
-    made, errors = [], []
-    for n in range(writers):
-        os.mkdir(os.path.join(mnt, f"w{n}"))
-        made.append(Writer(mnt, f"w{n}", record_path, seed * 100 + n))
+ORPHAN = "orphan"
+
+
+def prepare(mnt, record_path, seed, writers=3, older=4):
+    """The writers, and a file with the highest number, held open without a name: the next mount deletes it first of all."""
+    made = [Writer(mnt, f"w{n}", record_path, seed * 100 + n) for n in range(writers)]
+    for w in made:
+        w.prepare(older)
+    orphan = os.path.join(mnt, ORPHAN)
+    files.write(orphan, bytes(range(1, 251)) * 1000)
+    fd = os.open(orphan, os.O_RDONLY)
+    os.unlink(orphan)
     ioctls.sync_fs(mnt)
+    return made, fd
+
+
+def run_writers(mnt, made, rounds=60):
+    """Returns the histories of all files."""
+    errors = []
+    for w in made:
+        w.mnt = mnt
+    made[0].begin()
 
     def body(w):
         try:

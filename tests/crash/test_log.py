@@ -21,13 +21,19 @@ STATES, FULL_STATES = 40, 200
 
 
 def record(build, scratch, seed, mkfs=(), options="", **kw):
-    image = images.make(os.path.join(scratch, "img"), 512, *mkfs)
-    base = images.copy(image, os.path.join(scratch, "base"))
-    record_path = os.path.join(scratch, "record")
+    earlier = images.make(os.path.join(scratch, "earlier"), 512, *mkfs)
+    base, record_path = os.path.join(scratch, "base"), os.path.join(scratch, "record")
     subject = Subject("btrfuse", build)
     try:
+        m = subject.mount(earlier, options)
+        writers, orphan = log_campaign.prepare(m.path, record_path, seed)
+        images.copy(earlier, base)
+        os.close(orphan)
+        m.umount()
+        os.unlink(earlier)
+        image = images.copy(base, os.path.join(scratch, "img"))
         m = subject.mount(image, options, env={"BTRFUSE_RECORD": record_path})
-        histories = log_campaign.run_writers(m.path, record_path, seed, **kw)
+        histories = log_campaign.run_writers(m.path, writers, **kw)
         m.umount()
     finally:
         subject.close_all()
