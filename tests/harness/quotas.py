@@ -10,7 +10,7 @@ from .kernel import KernelMount
 from .shell import output, run
 
 ON, RESCAN, INCONSISTENT, SIMPLE = 1, 2, 4, 8
-STATUS_KEY, INFO_KEY = 240, 242
+STATUS_KEY, INFO_KEY, LIMIT_KEY = 240, 242, 244
 FLAG_NAMES = {"ON": ON, "SCANNING": RESCAN, "INCONSISTENT": INCONSISTENT, "SIMPLE_MODE": SIMPLE}
 
 
@@ -108,10 +108,10 @@ def no_sums(leaf, kind, group, key, data):
         struct.pack_into("<QQQQ", leaf, data + 8, 0, 0, 0, 0)
 
 
-def no_info_of(unwanted):
-    """The item becomes one of a kind that nobody knows, which leaves the order as it is if it is the last of its kind."""
+def without(unwanted, of):
+    """The item becomes one of a kind that nobody knows. For the last INFO item and the first LIMIT item, which keeps the order."""
     def change(leaf, kind, group, key, data):
-        if kind == INFO_KEY and group == unwanted:
+        if (kind, group) == (unwanted, of):
             leaf[key + 8] = INFO_KEY + 1
     return change
 
