@@ -93,6 +93,7 @@ struct fs {
 
 	_Atomic int error;      /* first negative errno that aborted; 0 while healthy */
 	bool readonly;
+	_Atomic bool shut;      /* nobody may write for a while (a remount): what nobody asks for waits */
 	bool log_waits;         /* why a read-only open gave up: there is a log to be replayed first */
 
 	struct root *tree_root;

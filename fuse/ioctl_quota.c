@@ -4,6 +4,7 @@
  * for the rules and answers.
  */
 #include <linux/btrfs.h>
+#include <stdatomic.h>
 
 #include "core/quota/qgroup_change.h"
 #include "fuse/caller.h"
@@ -79,8 +80,11 @@ int ioctl_quota_rescan_wait(struct ioctl_call *c)
 {
 	int r;
 
-	while ((r = quota_rescan_wait(c->e->fs, WAIT_MS)) == -ETIMEDOUT)
+	while ((r = quota_rescan_wait(c->e->fs, WAIT_MS)) == -ETIMEDOUT) {
+		if (atomic_load(&c->e->shut))
+			return -EROFS; /* it will not end before a remount for writing */
 		if (session_stops(c->e->session) || caller_is_dying(fuse_req_ctx(c->req)->pid))
 			return -EINTR;
+	}
 	return r;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * remount.c - the daemon's part of a remount. Read-only: what runs is paused and everything is
- * committed; the kernel has shut writers out before. Read-write: a file system that was opened for
+ * remount.c - the daemon's part of a remount. Read-only: requests that are being served end (a deletion
+ * goes on behind its answer), what runs is paused and everything is committed; the kernel has shut
+ * writers out before. What the kernel forgets from then on is deleted later. Read-write: a file system that was opened for
  * reading alone is closed and opened anew, with all other requests held back; open files find
  * their inodes again by number, since nothing can have changed meanwhile.
  */
@@ -13,12 +14,18 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include "core/inode/orphan.h"
+#include "core/quota/qgroup.h"
 #include "core/subvol/cleaner.h"
 #include "core/trans/transaction.h"
 #include "disk/base/log.h"
 #include "fuse/ioctl.h"
 #include "fuse/options.h"
 #include "relocation/balance.h"
+
+/* How long others are held back for the sake of one request that does not end. */
+#define REOPEN_WAIT_MS 5000u
+#define SETTLE_WAIT_MS 20000u /* a large deletion */
 
 /* ---- opening anew ---- */
 
@@ -78,38 +85,33 @@ static int exchange(struct edge *e, struct reason *why)
 	return err;
 }
 
-static int open_for_writing(struct edge *e, fuse_req_t req, struct reason *why)
+static int hold_requests(struct edge *e, unsigned ms, struct reason *why)
+{
+	int err = session_pause(e->session, ms);
+
+	if (err)
+		reason_set(why, "busy: a request does not end");
+	return err;
+}
+
+static int open_for_writing(struct edge *e, struct reason *why)
 {
 	const struct fs_options *opt = &e->options->fs;
-	struct session *s = fuse_req_userdata(req);
 	int err;
 
 	if (opt->rescue || opt->nologreplay) {
 		reason_set(why, "mounted with rescue options or nologreplay: only read-only");
 		return -EINVAL;
 	}
-	session_pause(s);
+	err = hold_requests(e, REOPEN_WAIT_MS, why);
+	if (err)
+		return err;
 	err = exchange(e, why);
-	session_resume(s);
+	session_resume(e->session);
 	return err;
 }
 
 /* ---- the two ways ---- */
-
-static int go_readonly(struct edge *e)
-{
-	int err = 0;
-
-	if (!fs_error(e->fs)) {
-		if (balance_pause(e->fs) == 0)
-			log_info("%s: balance paused by remount", e->source);
-		cleaner_stop(e->fs);
-		err = fs_sync(e->fs);
-	}
-	if (!err)
-		atomic_store(&e->shut, true);
-	return err;
-}
 
 static int resume_balance(struct edge *e)
 {
@@ -122,12 +124,54 @@ static int resume_balance(struct edge *e)
 /* What works in the background and was stopped. */
 static int go_on_working(struct edge *e)
 {
-	int err = cleaner_start(e->fs);
+	int err;
 
+	if (e->fs->readonly)
+		return 0;
+	atomic_store(&e->fs->shut, false);
+	quota_rescan_hold(e->fs, false);
+	err = orphan_cleanup(e->fs, e->fs->mount_root_id);
+	if (!err)
+		err = cleaner_start(e->fs);
 	return err ? err : resume_balance(e);
 }
 
-static int go_readwrite(struct edge *e, fuse_req_t req, struct reason *why)
+/* No other request is being served, so nothing is begun meanwhile. */
+static int stop_working(struct edge *e)
+{
+	int err;
+
+	if (fs_error(e->fs) || e->fs->readonly)
+		return 0;
+	if (balance_pause(e->fs) == 0)
+		log_info("%s: balance paused by remount", e->source);
+	cleaner_stop(e->fs);
+	quota_rescan_hold(e->fs, true);
+	err = fs_sync(e->fs);
+	if (!err) {
+		atomic_store(&e->fs->shut, true);
+		return 0;
+	}
+	if (go_on_working(e))
+		log_fault("%s: background work does not go on", e->source);
+	return err;
+}
+
+static int go_readonly(struct edge *e, struct reason *why)
+{
+	bool was = atomic_exchange(&e->shut, true);
+	int err = hold_requests(e, SETTLE_WAIT_MS, why);
+
+	if (!err) {
+		err = stop_working(e);
+		session_resume(e->session);
+	}
+	if (err)
+		atomic_store(&e->shut, was);
+	return err;
+}
+
+static int go_readwrite(struct edge *e, struct reason *why)
 {
 	int err = fs_error(e->fs);
 
@@ -136,7 +180,7 @@ static int go_readwrite(struct edge *e, fuse_req_t req, struct reason *why)
 		return err;
 	}
 	if (e->fs->readonly)
-		err = open_for_writing(e, req, why);
+		err = open_for_writing(e, why);
 	else
 		err = go_on_working(e);
 	if (!err) {
@@ -154,7 +198,7 @@ static int remount(struct edge *e, const struct ioctl_call *c, const char *list,
 
 	if (err || order->only_check)
 		return err;
-	err = flags & MS_RDONLY ? go_readonly(e) : go_readwrite(e, c->req, why);
+	err = flags & MS_RDONLY ? go_readonly(e, why) : go_readwrite(e, why);
 	if (!err) {
 		e->options->mount_flags = flags;
 		atomic_store(&e->noatime, flags & MS_NOATIME);

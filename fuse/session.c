@@ -294,20 +294,27 @@ static void wait_resumed(struct thread *t)
 	atomic_store(&t->busy, true);
 }
 
-void session_pause(struct session *s)
-{
-	const struct timespec ms = {.tv_nsec = 1000000};
-
-	atomic_store(&s->paused, true);
-	while (others_busy(s, thread_now))
-		nanosleep(&ms, NULL);
-}
-
 void session_resume(struct session *s)
 {
 	MUTEX_SCOPE(&s->lock);
 	atomic_store(&s->paused, false);
 	cond_broadcast(&s->changed);
+}
+
+int session_pause(struct session *s, unsigned ms)
+{
+	const struct timespec tick = {.tv_nsec = 1000000};
+	u64 until = stats_clock_ns() + ms * 1000000ull;
+
+	atomic_store(&s->paused, true);
+	while (others_busy(s, thread_now)) {
+		if (stats_clock_ns() > until) {
+			session_resume(s);
+			return -EBUSY;
+		}
+		nanosleep(&tick, NULL);
+	}
+	return 0;
 }
 
 /* False: the session is over. */

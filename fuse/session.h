@@ -83,8 +83,9 @@ void session_forget_attr(struct session *s, u64 node);
 void session_stop(struct session *s);
 
 /* From inside a handler: waits until no other request is being served and holds back those that
- * come, until session_resume(). One caller at a time. */
-void session_pause(struct session *s);
+ * come, until session_resume(). One caller at a time. -EBUSY: one is still served after @ms, perhaps
+ * because it waits for one that is held back (a page of this very mount); nothing is held then. */
+_must_check_ int session_pause(struct session *s, unsigned ms);
 void session_resume(struct session *s);
 
 void session_free(struct session *s);

@@ -250,7 +250,9 @@ static void destroy_dead(struct inode *inode)
 
 static void delete_dead(struct inode *inode)
 {
-	if (!inode->fs->readonly && !fs_error(inode->fs)) {
+	if (atomic_load(&inode->fs->shut)) {
+		atomic_store(&inode->root->orphans_done, false); /* its orphan item stays */
+	} else if (!inode->fs->readonly && !fs_error(inode->fs)) {
 		int r = inode_delete(inode);
 
 		if (r < 0 && r != -EROFS)
@@ -421,7 +423,8 @@ void inode_table_drain(struct fs *fs)
 	struct inode *inode;
 	int r = 0;
 
-	while (r >= 0 && !fs->readonly && !fs_error(fs) && (inode = next_dead(fs->inodes))) {
+	while (r >= 0 && !fs->readonly && !atomic_load(&fs->shut) && !fs_error(fs) &&
+	       (inode = next_dead(fs->inodes))) {
 		r = inode_delete(inode);
 		inode_put(inode);
 	}

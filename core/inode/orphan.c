@@ -10,6 +10,7 @@
 #include "core/trans/transaction.h"
 #include "core/tree/item.h"
 #include "disk/base/log.h"
+#include "disk/base/sync_point.h"
 
 #define ITEMS_PER_STEP 16u
 
@@ -92,6 +93,7 @@ int inode_delete(struct inode *inode)
 {
 	int r = inode_number_learn(inode->root);
 
+	SP("in.delete", .ino = inode->ino, .root = inode->root->id);
 	if (r == 0 && inode_is_reg(inode)) {
 		file_discard(inode);
 		r = file_truncate_items(inode, 0);
@@ -167,7 +169,8 @@ int orphan_cleanup(struct fs *fs, u64 root_id)
 		return r;
 	if (!fs->mount_root_id) /* a mount that is still looking for its subvolume changes nothing */
 		return 0;
-	if (fs->readonly || (get_le64(&root->item.flags) & BTRFS_ROOT_SUBVOL_RDONLY))
+	if (fs->readonly || atomic_load(&fs->shut) ||
+	    (get_le64(&root->item.flags) & BTRFS_ROOT_SUBVOL_RDONLY))
 		return 0;
 	if (atomic_exchange(&root->orphans_done, true))
 		return 0;

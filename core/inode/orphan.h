@@ -15,7 +15,7 @@ _must_check_ int orphan_insert(struct trans *trans, struct root *root, u64 ino);
 _must_check_ int orphan_delete(struct trans *trans, struct root *root, u64 ino);
 
 /* Deletes what unlinked inodes left in subvolume @root_id; a no-op if it or the mount is
- * read-only. At mount for the mounted subvolume, and when another one is first entered. Not
+ * read-only, or shut. At mount for the mounted subvolume, and when another one is first entered. Not
  * joined. */
 _must_check_ int orphan_cleanup(struct fs *fs, u64 root_id);
 

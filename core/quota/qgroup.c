@@ -94,10 +94,19 @@ bool quota_commit_due(struct fs *fs)
 
 bool quota_rescan_runs(struct fs *fs)
 {
-	if (!quota_is_on(fs->quota) || fs_error(fs))
+	if (!quota_is_on(fs->quota) || fs_error(fs) || atomic_load(&fs->quota->held))
 		return false;
 	MUTEX_SCOPE(&fs->quota->lock);
 	return quota_rescanning(fs->quota);
+}
+
+void quota_rescan_hold(struct fs *fs, bool hold)
+{
+	if (!fs->quota)
+		return;
+	atomic_store(&fs->quota->held, hold);
+	if (!hold && quota_rescan_runs(fs))
+		trans_note_dirty(fs);
 }
 
 static bool accounts_fully(const struct quota *q)

@@ -52,6 +52,8 @@ bool quota_commit_due(struct fs *fs);
 
 /* A rescan goes on: each commit does a part of it. */
 bool quota_rescan_runs(struct fs *fs);
+/* From the next commit on it does not go on, until that is taken back; it stays begun. */
+void quota_rescan_hold(struct fs *fs, bool hold);
 
 /* Relocation has moved an extent of @len bytes with all its holders: nobody's sums change. Its own
  * references are queued with trans->neutral. In an exclusive section. -ENOMEM. */

@@ -239,7 +239,7 @@ static int account(struct account *a, bool *last)
 {
 	int r = account_touched(a);
 
-	if (r == 0 && quota_rescanning(a->q))
+	if (r == 0 && quota_rescanning(a->q) && !atomic_load(&a->q->held))
 		r = rescan_part(a, last);
 	return r;
 }

@@ -55,6 +55,7 @@ struct quota {
 	_Atomic bool on; /* changed in exclusive sections */
 	u64 flags;  /* of the status item */
 	u64 rescan; /* extents from here on are still to be scanned, while the flag says so */
+	_Atomic bool held;   /* the scan does not go on */
 	u64 enable_gen; /* simple: extents made before do not count */
 	bool gave_up;   /* accounting failed in this mount: marked inconsistent */
 	u64 visits;

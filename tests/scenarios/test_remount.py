@@ -1,11 +1,15 @@
 """mount -o remount through the mount helper: the daemon hears of it, both ways, whatever it was mounted as."""
+import contextlib
 import errno
+import mmap
 import os
+import threading
+import time
 
 import pytest
 
-from harness import files, image as images, ioctls
-from harness.kernel import Loop
+from harness import files, image as images, ioctls, quotas
+from harness.kernel import KernelMount, Loop
 from harness.shell import run, wait_until
 
 pytestmark = pytest.mark.fuse_only
@@ -98,6 +102,132 @@ def test_balance_pauses_and_goes_on(subject, image, helper):
     wait_until(lambda: ioctls.balance_progress(m.path).error == errno.ENOTCONN, 60, what="its end")
     balance.join(30)
     m.umount()
+    images.judge(image)
+
+
+def in_background(helper, m, options):
+    """The remount in a thread of its own; join() it, `.code` is its exit status."""
+    class Remount(threading.Thread):
+        def run(self):
+            self.code = helper(m, options).returncode
+    thread = Remount()
+    thread.start()
+    return thread
+
+
+def still_for(image, seconds):
+    """Nothing is written to the image, though the mount commits every second."""
+    before = images.sha256(image)
+    time.sleep(seconds)
+    return images.sha256(image) == before
+
+
+@pytest.mark.hooks
+def test_a_deletion_behind_its_answer_ends_first(subject, image, helper):
+    m = subject.mount(image, "commit=1", hooks=True)
+    files.write(m.join("f"), b"x" * 3_000_000, sync=True)
+    m.hooks.arm("in.delete")
+    os.unlink(m.join("f"))
+    m.hooks.wait("in.delete")
+    remount = in_background(helper, m, "remount,ro")
+    remount.join(0.7)
+    waited = remount.is_alive()
+    m.hooks.release("all")
+    remount.join(20)
+    assert waited and remount.code == 0
+    assert still_for(image, 2)
+    twin = images.copy(image)
+    images.judge(twin)
+    assert helper(m, "remount,rw").returncode == 0
+    files.write(m.join("g"), b"again")
+    m.umount()
+    images.judge(image)
+
+
+@pytest.mark.hooks
+def test_a_request_that_does_not_end_is_not_waited_for(subject, image, helper):
+    """The others are held back for it a while, not for ever."""
+    m = subject.mount(image)
+    files.write(m.join("f"), b"x" * 300_000)
+    m.umount()
+    m = subject.mount(image, "ro", hooks=True, env={"BTRFUSE_TEST_WATCHDOG": "60"})
+    m.hooks.arm("rd.io")
+    reader = threading.Thread(target=files.read, args=(m.join("f"),))
+    reader.start()
+    m.hooks.wait("rd.io")
+    done = helper(m, "remount,rw")
+    assert done.returncode == 1 and "busy" in done.out, done.out
+    assert os.listdir(m.path) == ["f"]
+    m.hooks.release("all")
+    reader.join(10)
+    assert helper(m, "remount,rw").returncode == 0
+    assert files.read(m.join("f")) == b"x" * 300_000
+    m.umount()
+    images.judge(image)
+
+
+def test_leftovers_of_a_subvolume_wait(subject, image, helper):
+    """What is found to be deleted when the subvolume is entered stays for a mount that writes."""
+    with KernelMount(image) as mnt:
+        run("btrfs", "subvolume", "create", f"{mnt}/sub")
+    m = subject.mount(image)
+    fd = os.open(m.join("sub/gone"), os.O_RDWR | os.O_CREAT)
+    os.write(fd, b"x" * 200_000)
+    os.unlink(m.join("sub/gone"))
+    ioctls.sync_fs(m.path)
+    m.kill()
+    with contextlib.suppress(OSError):
+        os.close(fd)
+    m = subject.mount(image, "commit=1", mountpoint=m.path)
+    assert helper(m, "remount,ro").returncode == 0
+    assert os.listdir(m.join("sub")) == []
+    assert still_for(image, 2)
+    m.umount()
+    m = subject.mount(image, mountpoint=m.path)
+    assert os.listdir(m.join("sub")) == []
+    m.umount()
+    images.judge(image)
+
+
+def scattered_extents(path, count):
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_DIRECT)
+    block = mmap.mmap(-1, 4096)
+    for n in range(count):
+        os.pwrite(fd, block, n * 8192)
+    os.close(fd)
+
+
+@pytest.mark.hooks
+def test_quotas_stay_as_they_are(subject, image, helper):
+    """A rescan stops on the way and goes on later; nothing else about quotas can be changed meanwhile."""
+    m = subject.mount(image, "commit=2", hooks=True)
+    scattered_extents(m.join("f"), 10_000)
+    ioctls.sync_fs(m.path)
+    run("mount", "-i", "-o", "remount,ro", m.path)      # the kernel's part, whose syncfs would commit
+    m.hooks.arm("tx.super_pre", 2)
+    ioctls.quota_ctl(m.path, ioctls.QUOTA_ENABLE)
+    m.hooks.wait("tx.super_pre")    # a commit that has scanned a part, in the middle of the rescan
+    remount = in_background(helper, m, "remount,ro")
+    remount.join(0.5)
+    m.hooks.release("all")
+    remount.join(20)
+    assert remount.code == 0
+    halfway = ioctls.quota_rescan_status(m.path)
+    assert halfway[0] == 1
+    assert still_for(image, 3)
+    assert ioctls.quota_rescan_status(m.path) == halfway
+    group = 1 << 48 | 7
+    for call, *args in ((ioctls.quota_ctl, ioctls.QUOTA_DISABLE), (ioctls.qgroup_create, group), (ioctls.qgroup_assign, 5, group),
+                        (ioctls.qgroup_limit, 5, 1 << 30), (ioctls.quota_rescan,), (ioctls.quota_rescan_wait,)):
+        with pytest.raises(OSError) as e:
+            call(m.path, *args)
+        assert e.value.errno == errno.EROFS, call
+    assert ioctls.balance_ctl(m.path, ioctls.CTL_CANCEL) == errno.EROFS
+    assert helper(m, "remount,rw").returncode == 0
+    ioctls.quota_rescan_wait(m.path)
+    assert ioctls.quota_rescan_status(m.path)[0] == 0
+    m.umount()
+    quotas.verify(image)
     images.judge(image)
 
 
