@@ -56,7 +56,6 @@ struct fs_options {
 	int compress_level;  /* 0: default */
 	bool nologreplay;
 	bool notreelog;      /* fsync commits */
-	bool noatime;        /* FUSE updates no atimes; kept for showing */
 	unsigned rescue;     /* enum rescue; read-only mounts */
 	unsigned commit_s;   /* 0: 30 */
 	bool space_cache_v2; /* build a free-space tree if there is none */

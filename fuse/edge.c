@@ -5,9 +5,9 @@
  */
 #include "fuse/edge.h"
 
-#include <sys/sysmacros.h>
-
 #include <stdatomic.h>
+#include <sys/mount.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "core/file/file.h"
@@ -155,11 +155,14 @@ static bool older(struct timespec a, struct timespec b)
 
 void edge_touch_atime(struct edge *e, struct inode *inode)
 {
+	unsigned long flags = atomic_load(&e->atime_flags);
 	struct inode_attr a;
 
-	if (atomic_load(&e->noatime) || atomic_load(&e->shut) || e->fs->readonly)
+	if (flags & MS_NOATIME || atomic_load(&e->shut) || e->fs->readonly)
 		return;
 	attr_get(inode, &a);
+	if (flags & MS_NODIRATIME && S_ISDIR(a.mode))
+		return;
 	if (a.flags & BTRFS_INODE_NOATIME)
 		return;
 	if (!older(a.atime, a.mtime) && !older(a.atime, a.ctime) &&

@@ -35,7 +35,7 @@ struct edge {
 	const char *source;
 	uid_t owner;         /* who mounted */
 	struct options *options; /* as mounted; changed by a remount */
-	_Atomic bool noatime;
+	_Atomic unsigned long atime_flags; /* of MS_NOATIME, MS_NODIRATIME */
 	_Atomic bool shut;   /* remounted read-only; the file system itself may still write */
 	struct mutex reopen_lock; /* whoever uses fs outside a request, and who exchanges it */
 	bool on_device;      /* mounted as fuseblk */
@@ -88,7 +88,7 @@ void edge_reply(fuse_req_t req, int err);
 /* The caller's reference to what has lost a name: kept while the kernel knows the inode. */
 void edge_put_gone(struct edge *e, struct inode *inode);
 
-/* relatime, unless mounted noatime. */
+/* relatime, unless mounted noatime, or nodiratime for directories. */
 void edge_touch_atime(struct edge *e, struct inode *inode);
 
 static inline struct handle *edge_handle(const struct fuse_file_info *fi)

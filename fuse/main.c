@@ -236,7 +236,7 @@ static int open_fs(struct mount *m, struct reason *why)
 	e->source = m->source.path;
 	e->owner = getuid();
 	e->options = &m->opt;
-	atomic_init(&e->noatime, m->opt.fs.noatime);
+	atomic_init(&e->atime_flags, m->opt.mount_flags);
 	edge_init(e);
 	e->stats = stats_new(m->opt.threads);
 	err = node_table_create(e->fs->mount_root_id, BTRFS_FIRST_FREE_OBJECTID, &e->nodes);

@@ -59,7 +59,6 @@ static int apply_flag(struct options *o, const struct option *opt, const char *v
 {
 	o->mount_flags = (o->mount_flags & ~opt->clear) | opt->set;
 	o->fs.readonly = o->mount_flags & MS_RDONLY;
-	o->fs.noatime = o->mount_flags & MS_NOATIME;
 	return 0;
 }
 
@@ -439,15 +438,26 @@ static bool same_string(const char *a, const char *b)
 	return a == b || (a && b && !strcmp(a, b));
 }
 
+/* Does the list of one word, or of none, say what @had does not have? */
+static bool adds_path(char *const *list, unsigned count, char *const *had, unsigned had_count)
+{
+	bool known = !count;
+
+	for (unsigned i = 0; !known && i < had_count; i++)
+		known = !strcmp(list[0], had[i]);
+	return !known;
+}
+
 /* Would @probe, which began as a copy of @o, be another file system? */
 static bool changed(struct options *probe, const struct options *o)
 {
 	if (same_string(probe->fs.subvol, o->fs.subvol))
 		probe->fs.subvol = o->fs.subvol;
 	probe->fs.readonly = o->fs.readonly;
-	probe->fs.noatime = o->fs.noatime;
 	return memcmp(&probe->fs, &o->fs, sizeof(o->fs)) || probe->threads != o->threads ||
-	       probe->allow_other != o->allow_other;
+	       probe->allow_other != o->allow_other || probe->skip_balance != o->skip_balance ||
+	       adds_path(probe->devices, probe->device_count, o->devices, o->device_count) ||
+	       adds_path(probe->scan_dirs, probe->scan_count, o->scan_dirs, o->scan_count);
 }
 
 static int check_remount_word(const struct options *o, char *word, unsigned long *flags,

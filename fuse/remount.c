@@ -201,7 +201,7 @@ static int remount(struct edge *e, const struct ioctl_call *c, const char *list,
 	err = flags & MS_RDONLY ? go_readonly(e, why) : go_readwrite(e, why);
 	if (!err) {
 		e->options->mount_flags = flags;
-		atomic_store(&e->noatime, flags & MS_NOATIME);
+		atomic_store(&e->atime_flags, flags);
 	}
 	return err;
 }
