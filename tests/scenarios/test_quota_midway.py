@@ -68,7 +68,7 @@ def test_a_group_without_a_limit_item_gets_one(subject, quota_image):
 def test_accounting_that_has_failed_costs_nothing_and_a_rescan_begins_it_again(subject, many_extents):
     quotas.patch(many_extents, quotas.no_sums)
     m = subject.mount(many_extents, "noatime,commit=300")
-    os.unlink(m.join("a/f1"))                   # takes away more than the sum says is there
+    os.truncate(m.join("c/big"), 0)             # takes away more than the sum says is there
     ioctls.sync_fs(m.path)
     assert quotas.OnDisk(many_extents).flags & quotas.INCONSISTENT
     os.truncate(m.join("c/many"), 0)
