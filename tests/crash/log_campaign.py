@@ -6,6 +6,7 @@ one that was begun, sector by sector; if these are one state, it is exactly that
 import os
 import random
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from harness import files, image as images, ioctls
@@ -218,6 +219,22 @@ class Writer:
         call()
         self.fsync(h)
 
+    def sync(self, h):
+        """Everything; meanwhile the beginning of the file is written again and again, which must not cut what is behind it."""
+        path, wanted = self.path(sorted(h.last.names)[0]), [(other, len(other.states) - 1) for other in self.histories]
+        with ThreadPoolExecutor(1) as pool:
+            done = pool.submit(ioctls.sync_fs, self.mnt)
+            for _ in range(self.rng.choice((0, 1, 5))):
+                if len(h.last.content) < SECTOR:
+                    break
+                changed, call = self.write(h.last, path, 0, self.rng.choice((1, 100, SECTOR)))
+                h.states.append((self.now(), State(**{**h.last.__dict__, **changed})))
+                h.told.append("again")
+                call()
+            done.result(300)
+        for other, n in wanted:
+            other.synced.append((self.now(), n))
+
     def run(self, rounds):
         for _ in range(rounds):
             if self.older and self.rng.random() < 0.1:
@@ -229,8 +246,9 @@ class Writer:
                 self.change(h)
             if self.rng.random() < 0.8:
                 self.fsync(h)
-            if self.rng.random() < 0.04:
-                ioctls.sync_fs(self.mnt)
+            if self.rng.random() < 0.06:
+                self.change(h)
+                self.sync(h)
 
 
 ORPHAN = "orphan"

@@ -278,6 +278,7 @@ class Race:
     def _elsewhere(self):
         self._write("other", self.want_other, 7, 1)
         files.write(self.mounted.join("created"), b"created while somebody was parked", sync=True)
+        files.commit(self.mounted.path)
 
     # --- steps ---
 

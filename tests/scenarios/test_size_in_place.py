@@ -9,7 +9,7 @@ def grow_while_dirty(mnt):
     path = files.nocow(f"{mnt}/f")
     files.write(path, b"a" * 920, sync=True)
     files.write(path, b"b" * 3176, 920)
-    files.write(f"{mnt}/other", b"makes a commit that does not write back f", sync=True)
+    files.commit(mnt)
     return path
 
 
@@ -49,7 +49,7 @@ def test_grown_over_a_hole_by_a_direct_write(subject, image):
     direct = DirectFile(path)
     direct.write(b"d" * 8192, 122880)
     direct.close()
-    files.write(m.join("other"), b"makes a commit", sync=True)
+    files.commit(m.path)
     m.umount()
     again = subject.mount(image)
     assert os.stat(again.join("f")).st_size == 131072
