@@ -20,7 +20,7 @@ struct probe {
 	u8 fsid[BTRFS_FSID_SIZE];
 	u8 uuid[BTRFS_UUID_SIZE];
 	u64 devid, num_devices, generation;
-	bool seed;
+	bool seed, maybe; /* maybe: not known to be ours */
 	struct stat st;
 };
 
@@ -139,6 +139,8 @@ static int take(struct finder *f, const char *path, const struct probe *probe, s
 		settled = supersede(f, i, path, probe);
 		if (settled)
 			return MIN(settled, 0);
+		if (probe->maybe)
+			return 0; /* one is as good as the other, if any is needed */
 		reason_set(why, "%.100s and %.100s are both device %llu of it", f->list.paths[i],
 			   path, (unsigned long long)probe->devid);
 		return -EINVAL;
@@ -148,11 +150,12 @@ static int take(struct finder *f, const char *path, const struct probe *probe, s
 
 static int take_if_ours(struct finder *f, const char *path, struct reason *why)
 {
-	struct probe probe;
+	struct probe probe = {0};
 
 	if (!probe_path(path, 0, &probe))
 		return 0;
-	if (memcmp(probe.fsid, f->fsid, sizeof(f->fsid)) && !(probe.seed && f->seeds_too))
+	probe.maybe = memcmp(probe.fsid, f->fsid, sizeof(f->fsid)) != 0;
+	if (probe.maybe && !(probe.seed && f->seeds_too))
 		return 0;
 	return take(f, path, &probe, why);
 }
@@ -292,10 +295,17 @@ static int find_by_path(struct finder *f, const struct options *o, const char *s
 
 static int note_seeds(struct finder *f)
 {
-	f->list.seeds = calloc(f->list.count, sizeof(*f->list.seeds));
-	for (unsigned i = 0; f->list.seeds && i < f->list.count; i++)
-		f->list.seeds[i] = f->probes[i].seed;
-	return f->list.seeds ? 0 : -ENOMEM;
+	struct device_list *l = &f->list;
+
+	l->seeds = calloc(l->count, sizeof(*l->seeds));
+	l->maybe = calloc(l->count, sizeof(*l->maybe));
+	if (!l->seeds || !l->maybe)
+		return -ENOMEM;
+	for (unsigned i = 0; i < l->count; i++) {
+		l->seeds[i] = f->probes[i].seed;
+		l->maybe[i] = f->probes[i].maybe;
+	}
+	return 0;
 }
 
 int device_list_find(const struct options *o, const char *source, struct device_list *ret,
@@ -316,11 +326,23 @@ int device_list_find(const struct options *o, const char *source, struct device_
 	return err;
 }
 
+void device_list_drop(struct device_list *list, unsigned i)
+{
+	free(list->paths[i]);
+	list->count--;
+	for (; i < list->count; i++) {
+		list->paths[i] = list->paths[i + 1];
+		list->seeds[i] = list->seeds[i + 1];
+		list->maybe[i] = list->maybe[i + 1];
+	}
+}
+
 void device_list_free(struct device_list *list)
 {
 	for (unsigned i = 0; i < list->count; i++)
 		free(list->paths[i]);
 	free(list->paths);
 	free(list->seeds);
+	free(list->maybe);
 	*list = (struct device_list){0};
 }

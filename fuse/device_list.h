@@ -17,12 +17,15 @@ struct device_list {
 	char **paths; /* the first is the source */
 	unsigned count;
 	bool *seeds; /* which of them are seed devices: never written */
+	bool *maybe; /* which are seeds that were only found: may be another file system's */
 };
 
 /* -EINVAL: two of the devices say that they are the same one; -ENODEV: nothing has that UUID. Devices
  * that are missing are not its business. */
 _must_check_ int device_list_find(const struct options *o, const char *source,
 				  struct device_list *ret, struct reason *why);
+/* Takes out the @i-th. */
+void device_list_drop(struct device_list *list, unsigned i);
 void device_list_free(struct device_list *list);
 
 #endif

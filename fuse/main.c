@@ -371,6 +371,30 @@ static void clean_up(struct mount *m)
 	free(m->target);
 }
 
+/* The next of the other devices. A seed that nobody named, and that cannot be had, is left out: if it is
+ * ours, the volume will say that it is missing. */
+static int open_other(struct mount *m, struct source_wish *wish, struct reason *why)
+{
+	unsigned i = m->other_count + 1;
+	struct reason one = {""};
+	int err;
+
+	wish->path = m->devices.paths[i];
+	wish->offset_bytes = 0;
+	wish->readonly = m->opt.fs.readonly || m->devices.seeds[i];
+	err = source_open(wish, &m->others[m->other_count], &one);
+	if (!err) {
+		m->other_count++;
+	} else if (m->devices.maybe[i]) {
+		log_info("seed device %s is left out: %s", m->devices.paths[i], one.text);
+		device_list_drop(&m->devices, i);
+		err = 0;
+	} else {
+		reason_set(why, "device %.100s: %.120s", m->devices.paths[i], one.text);
+	}
+	return err;
+}
+
 /* The devices, none of which somebody else may use. */
 static int open_sources(struct mount *m, struct reason *why)
 {
@@ -385,18 +409,8 @@ static int open_sources(struct mount *m, struct reason *why)
 	m->others = calloc(m->devices.count, sizeof(*m->others));
 	if (!m->others)
 		return -ENOMEM;
-	for (unsigned i = 1; !err && i < m->devices.count; i++) {
-		struct reason one = {""};
-
-		wish.path = m->devices.paths[i];
-		wish.offset_bytes = 0;
-		wish.readonly = m->opt.fs.readonly || m->devices.seeds[i];
-		err = source_open(&wish, &m->others[m->other_count], &one);
-		if (err)
-			reason_set(why, "device %.100s: %.120s", m->devices.paths[i], one.text);
-		else
-			m->other_count++;
-	}
+	while (!err && m->other_count + 1 < m->devices.count)
+		err = open_other(m, &wish, why);
 	return err;
 }
 

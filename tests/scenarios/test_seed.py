@@ -111,6 +111,20 @@ def test_seed_is_found(subject, scratch, sprouted):
     assert "missing" in str(refused.value)
 
 
+def test_seeds_of_others_are_in_nobodys_way(subject, scratch, sprouted):
+    """One that the kernel has mounted, and one of which there are two copies."""
+    folder = os.path.join(scratch, "other")
+    os.mkdir(folder)
+    strangers = [images.make(os.path.join(folder, name), 200) for name in ("busy", "double")]
+    for path in strangers:
+        run("btrfstune", "-S", "1", path)
+    images.copy(strangers[1], os.path.join(folder, "double.copy"))
+    with KernelMount(strangers[0], "ro"):
+        m = subject.mount(sprouted[0], f"scan={folder},scan={scratch}")
+        assert files.read(m.join("old4")) == random.Random("old4").randbytes(40_000 * 4 + 401)
+        m.umount()
+
+
 def test_two_sprouts_on_one_seed(subject, scratch, sprouted):
     sprout, seed = sprouted
     second = images.copy(sprout, os.path.join(scratch, "second"))
