@@ -161,7 +161,8 @@ static int enter(struct dead_tree *t, const struct node_expect *child, bool full
 }
 
 /* Whoever shares a subtree with this tree will soon have it to himself: for full quotas all of it has
- * lost a holder, in one transaction. The depth is that of the levels. */
+ * lost a holder, in one transaction. Accounting goes down by itself only where the top is still there when
+ * it settles: the heir may have copied it by then, as a node of his own. The depth is that of the levels. */
 static int touch_subtree(struct dead_tree *t, struct trans *trans, const struct node_expect *want)
 {
 	_cleanup_eb_ struct extent_buffer *eb = NULL;

@@ -8,6 +8,7 @@ import pytest
 from harness import files, ioctls, quotas
 from harness import image as images
 from harness.kernel import KernelMount
+from harness.shell import wait_until
 from harness.tree_items import search
 
 from .test_quota import btrfs, fill_until_refused, make_quota_image
@@ -15,7 +16,7 @@ from .test_quota_ioctls import GROUP, refused
 from .test_quota_simple import make_simple_image
 
 EXTENTS = 34_000                    # more than accounting holds back until a commit
-QUOTA_TREE = 8
+ROOT_TREE, QUOTA_TREE, ROOT_ITEM = 1, 8, 132
 END = (1 << 64) - 4096
 
 
@@ -147,6 +148,26 @@ def test_a_group_that_owns_extents_stays_with_simple_quotas(subject, image_cache
     m = subject.mount(image, "noatime")
     assert refused(ioctls.qgroup_destroy, m.path, 257) == theirs == errno.EBUSY
     m.umount()
+
+
+def has_root(mnt, tree):
+    fd = os.open(mnt, os.O_RDONLY)
+    try:
+        return bool(search(fd, ROOT_TREE, (tree, ROOT_ITEM, 0), (tree, ROOT_ITEM, END)))
+    finally:
+        os.close(fd)
+
+
+def test_the_heir_of_a_deleted_snapshot_copies_what_it_has_alone_now(subject, quota_image):
+    """In one transaction: the shared nodes are nobody's in the end, but what they led to has lost a holder."""
+    with KernelMount(quota_image, "noatime,commit=300") as mnt:
+        btrfs("subvolume", "delete", f"{mnt}/a-snap")       # no time to begin
+    m = subject.mount(quota_image, "noatime,commit=300")
+    wait_until(lambda: not has_root(m.path, 259), 10, what="the end of the deletion")
+    for name in os.listdir(m.join("a")):
+        os.utime(m.join("a", name))
+    m.umount()
+    quotas.verify(quota_image)
 
 
 @pytest.mark.hooks
