@@ -44,9 +44,20 @@ int edge_inode(struct edge *e, fuse_ino_t node, struct inode **ret)
 	return err == -ENOENT ? -ESTALE : err;
 }
 
+/* What extents hold, and what will get some. Not more than the size, or than the extents already are
+ * together: what was written over them is in both. (A sparse file may still show some twice, and one with
+ * extents behind its end some too little, until it is written back.) */
+static u64 bytes_held(const struct inode_attr *a, u64 unflushed, u64 sector)
+{
+	u64 held = ALIGN_UP(a->nbytes, sector);
+
+	return MIN(held + ALIGN_UP(unflushed, sector), MAX(held, ALIGN_UP(a->size, sector)));
+}
+
 void edge_stat(struct edge *e, struct inode *inode, struct stat *ret)
 {
 	struct inode_attr a;
+	/* first: what is written back meanwhile is rather in both than in neither */
 	u64 unflushed = inode_is_reg(inode) ? file_unflushed_bytes(inode) : 0;
 
 	attr_get(inode, &a);
@@ -63,8 +74,7 @@ void edge_stat(struct edge *e, struct inode *inode, struct stat *ret)
 		.st_mtim = a.mtime,
 		.st_ctim = a.ctime,
 	};
-	ret->st_blocks = (blkcnt_t)((ALIGN_UP(a.nbytes, e->fs->sectorsize) +
-				     ALIGN_UP(unflushed, e->fs->sectorsize)) >> 9);
+	ret->st_blocks = (blkcnt_t)(bytes_held(&a, unflushed, e->fs->sectorsize) >> 9);
 }
 
 static struct statx_time statx_time(struct timespec t)

@@ -830,3 +830,19 @@ def test_setid_bits_go_only_with_a_strangers_change(shared_mount, unprivileged, 
             "copy": lambda: copy() or 0}[change]
     assert setid_after(path, 0o6777, call) == 0o6777
     assert setid_after(path, 0o6777, call, unprivileged) == 0o777
+
+
+@pytest.mark.parametrize("how", ["written", "preallocated"])
+def test_blocks_written_over_are_counted_once(mounted, how):
+    """Before they are written back, too."""
+    fd = os.open(mounted.join("f"), os.O_RDWR | os.O_CREAT)
+    if how == "written":
+        os.pwrite(fd, b"a" * (1 << 20), 0)
+    else:
+        os.posix_fallocate(fd, 0, 1 << 20)
+    os.fsync(fd)
+    os.pwrite(fd, b"b" * 700_000, 0)
+    assert os.fstat(fd).st_blocks == 2048
+    os.pwrite(fd, b"c" * 4096, 1 << 20)
+    assert os.fstat(fd).st_blocks == 2056
+    os.close(fd)
