@@ -83,7 +83,7 @@ static void *reply_tail(const struct iovec *iov, int count, size_t want)
 	return (u8 *)last->iov_base + last->iov_len - want;
 }
 
-/* What we want beside what libfuse 3.14 asks for, as far as the kernel offers it (RULES 10). */
+/* What we want beside what libfuse 3.14 asks for, as far as the kernel offers it. */
 static void init_patch(struct session *s, struct fuse_init_out *out)
 {
 	const u64 want = FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2 | FUSE_EXPLICIT_INVAL_DATA |

@@ -2,7 +2,7 @@
 /*
  * source.h - the image file or block device, and who else has it.
  *
- * Claims (RULES 12): core takes an OFD lock on an image, the kernel's fuseblk mount claims a block
+ * Claims: core takes an OFD lock on an image, the kernel's fuseblk mount claims a block
  * device; a device without fuseblk core opens O_EXCL. As root an image gets a loop device of
  * its first 4 KiB only: enough for a fuseblk mount, whose umount waits, and for mount(8) to find
  * the image taken; too little for a superblock to be seen, cached or registered through it.

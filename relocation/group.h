@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* group.h - emptying one block group and removing it.
  *
- * The order is the whole point (DESIGN 6): no new writers, drain the old ones, commit so that the
+ * The order is the whole point: no new writers, drain the old ones, commit so that the
  * extent tree lists everything, and only then look at it and copy.
  */
 #ifndef RELOCATION_GROUP_H

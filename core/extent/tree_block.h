@@ -2,7 +2,7 @@
 /*
  * tree_block.h - allocating, copying and freeing tree nodes, with their references.
  *
- * The rule of sharing (RULES of the format): a node of a subvolume tree that is not younger than
+ * The rule of sharing: a node of a subvolume tree that is not younger than
  * the root's last snapshot, or carries the RELOC header flag, may be shared; its reference count
  * decides. Who copies a shared node leaves the old one to the others: if the copier owned it, its
  * children get the old node as a full-backref parent, otherwise the copier's children get the

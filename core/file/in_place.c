@@ -2,7 +2,7 @@
 /*
  * in_place.c - overwriting an extent where it is, through its block group's gate.
  *
- * One lookup gives decision, group, address and item update (DESIGN 6). The token is taken under
+ * One lookup gives decision, group, address and item update. The token is taken under
  * the tree lock that shows the mapping: from then on relocation can neither copy nor move that
  * extent, and the file's range lock keeps everybody else off, so what the lookup said stays true
  * until the token is put, after the I/O and after the item update. Whether somebody else shares

@@ -2,8 +2,8 @@
 /*
  * log_nodes.h - the nodes of log trees.
  *
- * They stand outside of the extent tree: no extent items, no references, owner TREE_LOG (RULES of the
- * format). An address that was handed out in a transaction stays taken until that transaction, whose
+ * They stand outside of the extent tree: no extent items, no references, owner TREE_LOG. An
+ * address that was handed out in a transaction stays taken until that transaction, whose
  * commit makes the log obsolete, is durable. A node that a log sync has written is never changed again:
  * the copy goes to a new address. Lock: the tree log's mutex.
  */

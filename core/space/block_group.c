@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* block_group.c - the gate: writers in place against whoever copies the group (DESIGN 6).
+/* block_group.c - the gate: writers in place against whoever copies the group.
  *
  * Invariants: `nocow_writers` grows only in a group that was not read-only in the same hold of its
  * mutex; so after set_ro and a drain no writer is in the group and none can enter. The same goes for

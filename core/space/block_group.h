@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* block_group.h - a block group in memory, its gate, and the table of all groups.
  *
- * The gate (DESIGN 6) keeps writers in place and whoever copies the group apart. A writer takes its
+ * The gate keeps writers in place and whoever copies the group apart. A writer takes its
  * token under the tree lock that shows it the mapping; the test of read-only and the increment are
  * one step under the group's mutex. It keeps the token through the I/O and the item update, so that
  * one drain covers everything. Taking a token never waits.

@@ -3,7 +3,7 @@
  *
  * Invariants: the chunk map holds every device extent that is or may still be in use: chunks that are
  * not written yet, and removed ones until they are forgotten; so a hole in it is free for good
- * (RULES 2). The first MiB of a device is no hole. Nothing on disk refers to a pending chunk before
+ *. The first MiB of a device is no hole. Nothing on disk refers to a pending chunk before
  * the commit that writes its items.
  * Lock: the table lock for writing makes "find a hole and take it" one step. No I/O, no wait.
  */

@@ -3,7 +3,7 @@
  * for the system kind its place in the superblock.
  *
  * Invariants: bytes_used of the device item in the chunk tree and in the superblock is the sum of the
- * device extents; sys_chunk_array changes in the commit that changes the chunk tree (RULES 2).
+ * device extents; sys_chunk_array changes in the commit that changes the chunk tree.
  * Called in settle and exclusive sections only.
  */
 #include <errno.h>

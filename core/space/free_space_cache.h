@@ -2,7 +2,7 @@
 /* free_space_cache.h - the free-space cache of old (v1): inodes in the root tree, one a block group.
  *
  * It is never believed and never written. Whatever we commit leaves cache_generation behind the
- * superblock's generation, which is how the kernel sees that it must not believe it either (RULES 7).
+ * superblock's generation, which is how the kernel sees that it must not believe it either.
  * What is left of it for us is the space that its inodes occupy.
  */
 #ifndef CORE_SPACE_FREE_SPACE_CACHE_H

@@ -4,7 +4,7 @@
  * Each group has one FREE_SPACE_INFO (group address, 198, length) with the number of free runs and a
  * flag, and its runs as FREE_SPACE_EXTENT (address, 199, length) items without data or, with
  * USING_BITMAPS, as FREE_SPACE_BITMAP (address, 200, length) items that cover the whole group. They
- * say what no extent item covers: superblock stripes inside a group are free here (RULES 1).
+ * say what no extent item covers: superblock stripes inside a group are free here.
  *
  * The callers exclude each other per group with group_tree_lock().
  */

@@ -4,7 +4,7 @@
  * Invariants: a group is removed only when used, reserved and pinned are 0, looked at again inside the
  * removing transaction; pinned is 0 only after the transaction that emptied it is durable and unseen.
  * The chunk stays in the chunk map, and its device extents taken, until the removal is durable and all
- * epochs are over (RULES 2): readers that still hold an old address find their bytes.
+ * epochs are over: readers that still hold an old address find their bytes.
  */
 #include <errno.h>
 

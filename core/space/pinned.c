@@ -3,7 +3,7 @@
  *
  * Invariants: an extent's bytes are in exactly one of reserved, used, pinned, free. What one
  * transaction freed stays pinned until it is durable and every epoch that could have seen it is
- * over (RULES 3). The free-space tree changes with the extent tree: freed bytes enter it in the
+ * over. The free-space tree changes with the extent tree: freed bytes enter it in the
  * transaction that frees them, although memory does not hand them out.
  * Called while delayed references run (one thread) and by whoever ends the last epoch (unpin).
  * Lock: GROUP_EDIT_SCOPE.

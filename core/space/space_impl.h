@@ -129,7 +129,7 @@ _must_check_ int group_load_fresh(struct block_group *bg, const struct chunk *ch
 
 /* Makes a chunk unless another was made since @chunk_count was read. */
 _must_check_ int chunk_alloc(struct fs *fs, enum space_kind kind, u64 chunk_count);
-/* Changing the chunk tree takes nodes of the system kind: makes sure of them before (RULES 2), with a
+/* Changing the chunk tree takes nodes of the system kind: makes sure of them before, with a
  * new chunk if need be. -ENOSPC: leave the chunk tree alone. */
 _must_check_ int space_ensure_system(struct fs *fs);
 /* Recomputes raw_room and meta_room. */

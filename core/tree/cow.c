@@ -2,7 +2,7 @@
 /*
  * cow.c - searches that make their path writable, see item.h.
  *
- * The rule of DESIGN 3: a node is changed in place only if this transaction made it, nobody has
+ * The rule: a node is changed in place only if this transaction made it, nobody has
  * submitted it for writing, it has no RELOC flag and its root is not force-cow; otherwise it is
  * copied, parents first, so that the parent that gets the new pointer is always writable. Whether
  * a copy leaves a shared node behind is decided by tree_block_cow(), which may need a node of the

@@ -3,7 +3,7 @@
  * root.h - one tree: its lock and its top node.
  *
  * The lock covers every node of the tree. At most one tree lock per thread; the extent tree may
- * be locked for reading inside another (DESIGN 3). core/subvol/root_table.c creates, finds and
+ * be locked for reading inside another. core/subvol/root_table.c creates, finds and
  * frees roots.
  */
 #ifndef BTRFUSE_CORE_TREE_ROOT_H

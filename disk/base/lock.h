@@ -5,7 +5,7 @@
  * builds pay nothing. Exceptions, all of them: RANK_INODE and RANK_RANGE nest among themselves
  * (caller orders by number); RANK_NODE_REF may be taken under one RANK_TREE lock, and one more
  * RANK_TREE lock for reading inside RANK_NODE_REF. Waiting on a condition and device I/O assert
- * that no RANK_TREE lock is held (DESIGN law 3). Reader-writer locks prefer writers and must not be
+ * that no RANK_TREE lock is held. Reader-writer locks prefer writers and must not be
  * read-locked twice by one thread.
  */
 #ifndef DISK_BASE_LOCK_H

@@ -33,7 +33,7 @@ struct sync_keys {
 #define SYNC_KEY_COUNT (sizeof(struct sync_keys) / sizeof(u64))
 #define SYNC_KEY_TID (SYNC_KEY_COUNT - 1)
 
-/* Every guard that a test may switch off; the names are RACES.md's (last column of its table). Switched
+/* Every guard that a test may switch off; each race row (tests/scenarios) names its own. Switched
  * off, a guard's call or test is skipped. Where the design avoids a mistake by having nothing in its
  * place, there is nothing to skip, and the switch makes the mistake: last_snapshot, switch_cas (looks at
  * references early, once), hold_trans (joins), keep_type, all_pieces, own_thread. ro_check and divert

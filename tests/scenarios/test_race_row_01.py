@@ -1,4 +1,4 @@
-"""RACES row 1, the seed of the project: the write that was acknowledged and is gone.
+"""Race row 1, the seed of the project: the write that was acknowledged and is gone.
 
 A nodatacow file is overwritten in place: the new bytes go to the old address, no pointer changes. That makes two decisions
 out of one: first the writer looks where the block is (address A) and decides that it may be written there; a moment later

@@ -1,4 +1,4 @@
-"""RACES row 2: the token must be held until the I/O is complete, not only until it begins.
+"""Race row 2: the token must be held until the I/O is complete, not only until it begins.
 
 The writer is parked half-way through one large write [wr.io_mid]. If the token had been given back before the I/O,
 relocation would copy an extent whose first half is new and whose second half is old: a torn write, acknowledged.

@@ -1,4 +1,4 @@
-"""RACES row 3: a writer that comes after the door was closed is refused, and writes elsewhere.
+"""Race row 3: a writer that comes after the door was closed is refused, and writes elsewhere.
 
 The writer is parked before its lookup [wr.lookup], relocation goes on until the copy is made [rl.copied], then the writer
 goes on. It must be refused in the read-only group and write a copy; relocation's switch finds that the item has changed and

@@ -1,4 +1,4 @@
-"""RACES row 4: testing for read-only and counting the token are one atomic step.
+"""Race row 4: testing for read-only and counting the token are one atomic step.
 
 Taken apart by the guard switch, the writer is parked between the two [wr.ro_tested]: it has seen an open door and is not
 counted yet (and it holds the tree's lock, so the inode must be clean: a direct write). Relocation closes the door, counts nobody, and copies; the writer then enters. As one step this place does not

@@ -1,4 +1,4 @@
-"""RACES row 5: a preallocated extent is written in place and then its item has to say so; the token is held until it does.
+"""Race row 5: a preallocated extent is written in place and then its item has to say so; the token is held until it does.
 
 The writer is parked before its I/O [wr.io_pre], and again before the conversion [wr.convert]. Relocation may not pass its
 drain in either place. If the token went back after the I/O, relocation would move a preallocated extent (as zeros: there is

@@ -1,4 +1,4 @@
-"""RACES row 6: the switch changes only what still is as it was copied.
+"""Race row 6: the switch changes only what still is as it was copied.
 
 A writer is refused in the read-only group and writes a new extent; it is parked before it inserts its item [wr.cow_item].
 Relocation has copied the old extent and is about to switch [rl.switch_pre]. The writer goes first. The switch must find

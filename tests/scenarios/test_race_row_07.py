@@ -1,4 +1,4 @@
-"""RACES row 7: a write across two block groups of which the second is being relocated.
+"""Race row 7: a write across two block groups of which the second is being relocated.
 
 The first part goes in place under the first group's token, the second must be refused by its own group and be copied. If the
 first token were believed to hold for the whole write, the tail would go to a place that has been copied already.

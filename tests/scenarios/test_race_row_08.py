@@ -1,4 +1,4 @@
-"""RACES row 8: a write over two extents of one group, which becomes read-only between them.
+"""Race row 8: a write over two extents of one group, which becomes read-only between them.
 
 Relocation waits for the first part's token. The second part needs a token of its own, and is refused by then. If the write
 went on under the token that it has given back, the second extent's new bytes would be lost.

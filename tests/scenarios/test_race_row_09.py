@@ -1,4 +1,4 @@
-"""RACES row 9: writers cannot starve relocation.
+"""Race row 9: writers cannot starve relocation.
 
 Sixteen writers hammer one group; the test holds them up so that at every moment one of them has a token. Once the group is
 read-only, new writers are turned away (they copy), so relocation waits for those in flight only: less than a second here.

@@ -1,4 +1,4 @@
-"""RACES row 10: a write that fails gives its token back.
+"""Race row 10: a write that fails gives its token back.
 
 The device answers EIO to the write in place. If the token stayed out, relocation of that group (and the unmount behind it)
 would wait for ever.

@@ -1,4 +1,4 @@
-"""RACES row 11: a writer that is killed in the middle does not take its token along.
+"""Race row 11: a writer that is killed in the middle does not take its token along.
 
 The process is killed while its request is parked with the token in hand [wr.token]; the kernel sends an interrupt. Nobody
 waits for the answer any more, and then the write fails, too. Relocation must be able to go on.

@@ -1,4 +1,4 @@
-"""RACES row 12: space that was handed out but is not in the extent tree yet is waited for, too.
+"""Race row 12: space that was handed out but is not in the extent tree yet is waited for, too.
 
 A copy-on-write writer has been given space in the group and is parked before it uses it [wr.alloc]. The extent tree does not
 know of it. If relocation did not wait for such reservations, its scan would miss the extent, and the group could never

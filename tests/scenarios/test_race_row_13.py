@@ -1,4 +1,4 @@
-"""RACES row 13: as row 12, but the data is written already and only the item is missing [wr.cow_item].
+"""Race row 13: as row 12, but the data is written already and only the item is missing [wr.cow_item].
 
 The reservation of the group has to last until the reference is queued, not only until the I/O is done: in between the extent
 is nowhere to be seen.

@@ -1,4 +1,4 @@
-"""RACES row 14: a group becomes read-only while a commit writes the items of its groups.
+"""Race row 14: a group becomes read-only while a commit writes the items of its groups.
 
 The commit is parked at the first of them [bg.write], and a metadata balance comes to take the group that all its nodes go to. It
 has to wait until the items are written; afterwards the nodes go elsewhere, and the next commit counts them. What a commit itself

@@ -1,4 +1,4 @@
-"""RACES row 15: who waits for writers is not joined to a transaction.
+"""Race row 15: who waits for writers is not joined to a transaction.
 
 The writer has written a preallocated block and is about to join, to say so in the item [wr.convert]; it holds a token. A
 commit is waiting: it lets nobody join, and waits for those who have. Relocation waits for the token. If relocation were

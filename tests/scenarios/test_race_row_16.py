@@ -1,4 +1,4 @@
-"""RACES row 16: fsync waits for what somebody else is writing back.
+"""Race row 16: fsync waits for what somebody else is writing back.
 
 A buffered write to a preallocated file was accepted. A sync of the whole file system has taken it up and is parked before
 it turns the item into written data [wr.convert]. An fsync of that file comes now. If it took "somebody is at it" for "it is

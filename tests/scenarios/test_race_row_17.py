@@ -1,4 +1,4 @@
-"""RACES row 17: fsync while relocation has switched but not committed.
+"""Race row 17: fsync while relocation has switched but not committed.
 
 The write was acknowledged before the switch. Relocation is parked inside its exclusive section [rl.switched]: in memory all
 points to the new places, on the device nothing does. fsync has to wait for a commit; a flush of the device is not enough.

@@ -1,4 +1,4 @@
-"""RACES row 18: the copy is on the device before the pointer to it is.
+"""Race row 18: the copy is on the device before the pointer to it is.
 
 A commit flushes the device between everything else and the superblock. Without that flush a power cut may keep the
 superblock and lose what it points to: the copies that relocation has made, or the nodes that say where they are. The power

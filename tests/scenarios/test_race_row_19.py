@@ -1,4 +1,4 @@
-"""RACES row 19: what a commit frees is given to nobody before that commit is durable.
+"""Race row 19: what a commit frees is given to nobody before that commit is durable.
 
 Until the superblock is on the device a power cut brings back the old tree, and the old tree points to the old places. They
 are pinned: free, but handed out only when the commit that freed them cannot be undone any more.

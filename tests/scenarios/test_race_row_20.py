@@ -1,4 +1,4 @@
-"""RACES row 20: a write that makes the file larger goes into space preallocated behind its end, fsync comes in between, and the
+"""Race row 20: a write that makes the file larger goes into space preallocated behind its end, fsync comes in between, and the
 extent's block group is being relocated.
 
 The content is on the device, the item still says preallocated and the inode item shows the old size when fsync comes

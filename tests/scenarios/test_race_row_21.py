@@ -1,4 +1,4 @@
-"""RACES row 21: preallocated space behind the end of a file moves, and stays preallocated.
+"""Race row 21: preallocated space behind the end of a file moves, and stays preallocated.
 
 On the device under it is what another file left there; nobody can read that, since preallocated means zeros. If relocation
 made data of what it copies, growing the file would show those bytes.

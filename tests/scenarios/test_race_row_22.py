@@ -1,4 +1,4 @@
-"""RACES row 22: all items of one extent are switched together.
+"""Race row 22: all items of one extent are switched together.
 
 A preallocated extent is half written: items of two kinds, all pointing into one extent with one reference each. If the
 switch took only the first item of a leaf, the others would point to a place that is free.

@@ -1,4 +1,4 @@
-"""RACES row 34: younger than the last snapshot does not mean unshared: who else holds the extent is asked each time.
+"""Race row 34: younger than the last snapshot does not mean unshared: who else holds the extent is asked each time.
 
 `clone` was cloned from `file`, and a snapshot that is older than both is deleted. Both items are younger than the last
 snapshot, so they look as if nobody else had them. Only the look at the extent's references shows the other holder; without

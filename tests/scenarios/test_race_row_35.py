@@ -1,4 +1,4 @@
-"""RACES row 35: punching a hole waits for writes in flight there.
+"""Race row 35: punching a hole waits for writes in flight there.
 
 A buffered write to a nodatacow file is being written back in place and is parked before the I/O [wr.io_pre]. The whole file
 is punched out meanwhile, that is committed, and a stranger is given the place. If the punch had not waited, the write would

@@ -1,4 +1,4 @@
-"""RACES row 36: as row 35, with a truncation and a growth instead of a hole: no stale tail, nobody else's place written."""
+"""Race row 36: as row 35, with a truncation and a growth instead of a hole: no stale tail, nobody else's place written."""
 import os
 
 import pytest

@@ -1,4 +1,4 @@
-"""RACES row 45: the allocator looks at read-only in the hold that takes the space, not before.
+"""Race row 45: the allocator looks at read-only in the hold that takes the space, not before.
 
 It has chosen a group and is parked before it takes space there [al.reserve]. The group becomes read-only and is drained.
 What the allocator knew is stale: it must look again and go elsewhere, or a new extent appears in a group that is being

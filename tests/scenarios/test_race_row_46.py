@@ -1,4 +1,4 @@
-"""RACES row 46: a group out of which somebody has just been given space is not empty.
+"""Race row 46: a group out of which somebody has just been given space is not empty.
 
 The device is full of data groups, one of which is empty. A writer has been given space there and is parked before he uses it
 [wr.alloc]. A metadata balance needs room for its copies; empty groups are taken away for that. This one must stay: no extent item

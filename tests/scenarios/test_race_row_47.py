@@ -1,4 +1,4 @@
-"""RACES row 47: the daemon dies at each step of a relocation.
+"""Race row 47: the daemon dies at each step of a relocation.
 
 What was synced before has to be there, for the kernel and for us, in what the daemon had handed to the device and also if
 the power fails at that moment (only what was flushed is left). The next balance moves what is left.

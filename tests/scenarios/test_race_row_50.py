@@ -1,4 +1,4 @@
-"""RACES row 50: a cancelled balance leaves the group writable again.
+"""Race row 50: a cancelled balance leaves the group writable again.
 
 Cancelled while it copies, while it switches, or after a commit: what has moved has moved, the rest is as it was, and the group
 is a group like any other. If it stayed read-only, every later overwrite in place there would be copied, for ever.

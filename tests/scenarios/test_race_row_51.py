@@ -1,4 +1,4 @@
-"""RACES row 51: paused, unmounted, mounted, resumed: what has been done is not done again.
+"""Race row 51: paused, unmounted, mounted, resumed: what has been done is not done again.
 
 A conversion to DUP is paused after the first of two data groups. The next mount skips it (skip_balance), and it stays paused;
 there it is resumed, and takes the remaining group only. The item on disk has no cursor; the rule that tells what is done by

@@ -1,4 +1,4 @@
-"""RACES row 52: one balance at a time; the second is refused, the first does not notice."""
+"""Race row 52: one balance at a time; the second is refused, the first does not notice."""
 import errno
 
 import pytest

@@ -1,4 +1,4 @@
-"""RACES row 53: no space for the copies in the middle of a group.
+"""Race row 53: no space for the copies in the middle of a group.
 
 The second extent of a batch finds no place. The balance says so; the group keeps what it has and is writable; the place that
 the first copy got is given back. If it were not, it would count as handed out for ever, and the group it is in could never

@@ -1,4 +1,4 @@
-"""RACES row 54: no space for nodes in the middle of a switch.
+"""Race row 54: no space for nodes in the middle of a switch.
 
 A switch reserves all nodes that it may need before it changes anything. If there is no space, the reservation is refused, and
 the batch never was. Without the reservation the space runs out when half of it is changed: the transaction is dead and the

@@ -1,4 +1,4 @@
-"""RACES row 55: a source that cannot be read is reported and left where it is; the rest moves.
+"""Race row 55: a source that cannot be read is reported and left where it is; the rest moves.
 
 One block is damaged on the device and has no other copy. Relocation must say so and not move that extent: its bytes may come
 back (a cable, a controller, a second try), and its checksum must never be made to fit the damage. In the test they do come

@@ -1,4 +1,4 @@
-"""RACES row 56: a reader that knows an old place gets what was there, not what somebody else has put there since.
+"""Race row 56: a reader that knows an old place gets what was there, not what somebody else has put there since.
 
 The reader has looked the mapping up and is parked before it reads [rd.lookup]. Relocation copies, switches and commits; then
 the balance is cancelled, the group is writable again, and its free space is given to a stranger, who fills it. The reader

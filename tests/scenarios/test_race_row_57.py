@@ -1,4 +1,4 @@
-"""RACES row 57: a page that was changed through a mapping goes to where the file is when it is written back.
+"""Race row 57: a page that was changed through a mapping goes to where the file is when it is written back.
 
 The page is changed before relocation starts; its write-back is parked before it looks where the block is [wr.lookup], and
 the copy is made meanwhile. It must not go to the old place: the group is read-only by then, so it is copied on write.

@@ -1,4 +1,4 @@
-"""RACES row 60: relocation of one group leaves the nodatacow files of all others as they are.
+"""Race row 60: relocation of one group leaves the nodatacow files of all others as they are.
 
 The kernel's relocation makes relocation trees, which are snapshots, and so raises last_snapshot of every root it touches:
 from then on each first overwrite of any nodatacow block is copied, in groups that were never moved. Here relocation makes no

@@ -1,4 +1,4 @@
-"""RACES row 68: a balance holds no thread that serves requests.
+"""Race row 68: a balance holds no thread that serves requests.
 
 There are two threads (`threads=2`, the least). One is taken by a writer that is parked. Relocation is parked in the middle,
 too. Everybody else must be served: the balance has a thread of its own, and the caller of the ioctl is answered from there,

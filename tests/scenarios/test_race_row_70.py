@@ -1,4 +1,4 @@
-"""RACES row 70: the order is left to chance.
+"""Race row 70: the order is left to chance.
 
 A scheduler in the daemon parks every thread that comes to a sync point and lets one go at a time, chosen by chance from a seed;
 writers of every kind, a reader, balances, commits, truncation, clones and files that come and go are what it has to choose from
