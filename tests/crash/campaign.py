@@ -95,7 +95,7 @@ def write_blocks(mnt, promises, name, rng, rounds, stop):
 
 
 def write_names(mnt, promises, rng, rounds, stop):
-    """Small files come and go, some fsynced."""
+    """Small files come and go, some fsynced, which takes a log; their folder now and then, which takes a commit."""
     here = []
     for n in range(rounds):
         if stop.is_set():
@@ -110,6 +110,8 @@ def write_names(mnt, promises, rng, rounds, stop):
             gone = here.pop(rng.randrange(len(here)))
             promises.may_go(gone)
             os.unlink(os.path.join(mnt, gone))
+        if n % 4 == 3:
+            files.commit(os.path.join(mnt, "names"))
 
 
 class Churn:
