@@ -194,11 +194,13 @@ static u64 end_of_partition(int fd, u64 offset)
 {
 	struct btrfs_super_block sb;
 	off_t at = (off_t)(offset + SUPER_OFFSET);
+	u64 bytes;
 
 	if (!offset || pread(fd, &sb, sizeof(sb), at) != sizeof(sb) ||
 	    check_super(&sb, SUPER_OFFSET, NULL))
 		return UINT64_MAX;
-	return offset + MIN(get_le64(&sb.dev_item.total_bytes), UINT64_MAX - offset);
+	bytes = get_le64(&sb.dev_item.total_bytes);
+	return offset + MIN(bytes, UINT64_MAX - offset);
 }
 
 static int open_image(struct source *src, const struct source_wish *w, struct reason *why)
