@@ -3,8 +3,8 @@ import os
 import re
 
 
-# Said of the form that an image has, not of a fault in it.
-NO_FAULT = re.compile(r"space cache v1 is being deprecated")
+# Said of the form that an image has, not of a fault in it; and what names no device, but never comes without a line that does.
+NO_FAULT = re.compile(r"space cache v1 is being deprecated|Transaction aborted")
 
 
 class KernelLog:
