@@ -138,7 +138,8 @@ class FuseMounted(Mounted):
         self.clean_mountpoint()
 
     def clean_mountpoint(self):
-        for _ in range(100):
+        """Of a dead daemon: whoever still has a file open there gets nothing any more."""
+        for _ in range(10):
             if run("umount", self.path, check=False).returncode == 0 or not dead_or_mounted(self.path):
                 break
             time.sleep(0.05)
