@@ -110,4 +110,6 @@ def commit_times(log):
             written = written or e.off <= SUPER < e.off + e.len
         elif e.type == recorder.FLUSH_DONE and written:
             written, durable = False, True
+    if durable:                             # the unmount's
+        found.append(event_time(log, log.events[-1]))
     return found

