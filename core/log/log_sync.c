@@ -143,6 +143,9 @@ static int sync_all(struct trans *trans, struct tree_log *log)
 
 	if (r == 0)
 		r = log_nodes_freeze(fs, &log->nodes, &frozen);
+	/* a chunk that came meanwhile may hold a node of the log, and only a commit tells where it is */
+	if (r == 0 && forbidden(trans, log))
+		r = 1;
 	if (r != 0)
 		return give_up(trans, r);
 	put_le64(&sb.log_root, log->top->node->logical);
