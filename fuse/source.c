@@ -114,22 +114,36 @@ static bool concerns_us(const struct source *src, const char *device)
 	return !known || (!is_our_kind(&info) && shows_our_bytes(src, &info));
 }
 
+/* Looking at it may have been its last use, and has cleared it then: it is anybody's now, and nobody's to
+ * hold. One that is bound stays so for as long as it is open. */
+static bool still_bound(int fd)
+{
+	struct loop_info64 info;
+
+	return !ioctl(fd, LOOP_GET_STATUS64, &info);
+}
+
 /* A loop device over the image: hold it if it is over our part of it. */
 static int hold_loop(struct source *src, const char *device, struct reason *why)
 {
 	struct loop_use use = {.device = device};
 	int *grown;
-	int fd;
+	int fd, err;
 
 	if (!concerns_us(src, device))
 		return 0;
 	fd = open(device, O_RDONLY | O_EXCL | O_CLOEXEC);
 	if (fd < 0) {
+		err = errno;
 		mount_table_each(loop_use_visit, &use);
-		if (errno != EBUSY && !use.mounted)
+		if (err != EBUSY && !use.mounted)
 			return 0; /* not ours to open, but nobody uses it */
 		reason_set(why, "in use through %s", device);
 		return -EBUSY;
+	}
+	if (!still_bound(fd)) {
+		close(fd);
+		return 0;
 	}
 	grown = realloc(src->held, (src->held_count + 1) * sizeof(int));
 	if (!grown) {

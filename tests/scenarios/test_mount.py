@@ -7,6 +7,7 @@ import re
 import signal
 import struct
 import subprocess
+import threading
 import time
 
 import pytest
@@ -477,6 +478,30 @@ def test_busy_block_device(subject, image, mountpoint):
         os.close(fd)
     finally:
         loop.close()
+
+
+def test_loop_device_that_goes_while_it_is_looked_at(subject, image, scratch):
+    """Who looks at a loop device may be its last user, and it is cleared when he has looked. Held all the same, it would be
+    the free one that nobody can have: no claim for us, and no `mount -o loop` for anybody."""
+    loop = Loop(image)
+    user = os.open(loop.device, os.O_RDONLY)
+    run("losetup", "-d", loop.device)  # as soon as nobody has it open
+
+    def leave():
+        wait_until(lambda: set(holders(loop.device)) - {os.getpid()}, what="btrfuse's look at the loop device")
+        os.close(user)
+
+    leaving = threading.Thread(target=leave)
+    leaving.start()
+    m = subject.mount(image, wrapper=("strace", "-f", "-o", os.path.join(scratch, "strace"), "-P", loop.device,
+                                      "-e", "inject=ioctl:delay_exit=1000000:when=1"))
+    leaving.join()
+    with open("/proc/self/mountinfo") as f:
+        assert [line.split(" - ")[1].split()[0] for line in f if f" {m.path} " in line] == ["fuseblk.btrfuse"]
+    other = os.path.join(scratch, "kernel")
+    os.mkdir(other)
+    assert run("mount", "-o", "loop", image, other, check=False, timeout=20).returncode != 0
+    m.umount()
 
 
 @pytest.fixture
