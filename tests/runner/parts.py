@@ -145,6 +145,8 @@ PARTS = [
          lambda form, more: pytest(form, "log", "tests/log", *more)),
     Part("differential", "test", "random operations here and in the kernel's btrfs at once",
          lambda form, more: pytest(form, "differential", "tests/differential", *more)),
+    Part("interop", "test", "images in every form that mkfs and the kernel make",
+         lambda form, more: pytest(form, "interop", "tests/interop", *more)),
     Part("differential-address", "address", "two seeds of that under the address and undefined behaviour sanitizers",
          lambda form, more: pytest(form, "differential-address", "tests/differential", "-k", "sanitized", *more)),
     Part("fuzz", "address", "damaged images under the address and undefined behaviour sanitizers",
