@@ -55,20 +55,6 @@ static void item_store(struct path *path, const struct file_mapping *m)
 	memcpy(path_data(path), &item, sizeof(item));
 }
 
-/* Is the item at the write-locked path an extent of @ino, and what does it say? */
-static bool item_here(const struct path *path, u64 ino, struct file_mapping *ret)
-{
-	struct key key;
-
-	if (path_at_end(path))
-		return false;
-	key = path_key(path);
-	if (key.objectid != ino || key.type != BTRFS_EXTENT_DATA_KEY)
-		return false;
-	file_mapping_decode(path_data(path), path_size(path), key.offset, ret);
-	return true;
-}
-
 /* Puts the pieces that are left of the item at @path in its place. */
 static int replace_item(struct trans *trans, struct path *path, const struct file_mapping *piece,
 			int n)
@@ -118,7 +104,7 @@ static int find_first(struct trans *trans, struct root *root, u64 ino, struct pa
 	struct key key = file_extent_key(ino, pos);
 	int r = tree_search_cow_prev(trans, root, &key, -1, path);
 
-	if (r >= 0 && item_here(path, ino, ret) && mapping_end(ret) > pos)
+	if (r >= 0 && file_extent_here(path, ino, ret) && mapping_end(ret) > pos)
 		return 0;
 	if (r >= 0)
 		r = tree_next_cow(trans, path, -1);
@@ -128,7 +114,7 @@ static int find_first(struct trans *trans, struct root *root, u64 ino, struct pa
 		return 1;
 	if (r < 0)
 		return r;
-	return item_here(path, ino, ret) && ret->off < end ? 0 : 1;
+	return file_extent_here(path, ino, ret) && ret->off < end ? 0 : 1;
 }
 
 int file_extent_drop_items(struct trans *trans, struct root *root, u64 ino, u64 start, u64 end,
@@ -206,7 +192,7 @@ static int append_item(struct trans *trans, struct inode *inode, const struct fi
 
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
-	if (!item_here(&path, inode->ino, &before) || !continues(&before, m))
+	if (!file_extent_here(&path, inode->ino, &before) || !continues(&before, m))
 		return 0;
 	before.len += m->len;
 	before.generation = m->generation;
@@ -283,7 +269,7 @@ static int cut_last(struct trans *trans, struct inode *inode, u64 size, u64 *ret
 
 	if (r < 0)
 		return r == -ENOENT ? 1 : r;
-	if (!item_here(&path, inode->ino, &m))
+	if (!file_extent_here(&path, inode->ino, &m))
 		return 1;
 	if (m.type == MAPPING_INLINE) {
 		*ret_from = size;

@@ -102,8 +102,7 @@ static bool is_extent_of(const struct key *key, u64 ino)
 	return key->objectid == ino && key->type == BTRFS_EXTENT_DATA_KEY;
 }
 
-/* The item at a locked path, if it is an extent of @ino. */
-static bool mapping_here(const struct path *path, u64 ino, struct file_mapping *ret)
+bool file_extent_here(const struct path *path, u64 ino, struct file_mapping *ret)
 {
 	struct key key;
 
@@ -133,7 +132,7 @@ int file_extent_lookup_locked(struct root *root, u64 ino, u64 off, struct path *
 
 	if (r < 0 && r != -ENOENT)
 		return r;
-	if (r >= 0 && mapping_here(path, ino, ret)) {
+	if (r >= 0 && file_extent_here(path, ino, ret)) {
 		if (mapping_end(ret) > off)
 			return 0;
 		start = mapping_end(ret);
@@ -141,7 +140,7 @@ int file_extent_lookup_locked(struct root *root, u64 ino, u64 off, struct path *
 	r = tree_search_next(root, &key, path);
 	if (r < 0 && r != -ENOENT)
 		return r;
-	if (r < 0 || !mapping_here(path, ino, ret))
+	if (r < 0 || !file_extent_here(path, ino, ret))
 		*ret = implied_hole(start, UINT64_MAX);
 	else if (ret->off > off)
 		*ret = implied_hole(start, ret->off);
@@ -180,7 +179,7 @@ int file_extent_lookup_range(struct root *root, u64 ino, u64 start, u64 end,
 	int n = 0, r = tree_search_prev(root, &key, &path);
 
 	if (r >= 0) {
-		if (mapping_here(&path, ino, &m) && mapping_end(&m) > start)
+		if (file_extent_here(&path, ino, &m) && mapping_end(&m) > start)
 			n = collect(ret, n, max, &pos, &m);
 		r = pos < end && n < max ? tree_next(&path) : 0;
 	} else if (r == -ENOENT) {
@@ -196,7 +195,7 @@ int file_extent_lookup_range(struct root *root, u64 ino, u64 start, u64 end,
 			next = at.offset;
 			break;
 		}
-		if (mapping_here(&path, ino, &m))
+		if (file_extent_here(&path, ino, &m))
 			n = collect(ret, n, max, &pos, &m);
 		r = tree_next(&path);
 	}
@@ -218,7 +217,7 @@ static int inline_copy(struct root *root, u64 ino, struct file_mapping *m, u8 **
 
 	if (r < 0)
 		return r;
-	if (r > 0 || !mapping_here(&path, ino, m) || m->type != MAPPING_INLINE)
+	if (r > 0 || !file_extent_here(&path, ino, m) || m->type != MAPPING_INLINE)
 		return -EAGAIN;
 	size = path_size(&path);
 	if (size <= INLINE_HEADER)

@@ -72,6 +72,10 @@ int file_mapping_cut(const struct file_mapping *m, u64 start, u64 end,
 		     struct file_mapping ret[2]);
 u64 file_mapping_cut_bytes(const struct file_mapping *m, u64 start, u64 end);
 
+/* Is there an extent of @ino at the locked path, and what does it map? An inline one counts as whole
+ * sectors, as in lookups. */
+bool file_extent_here(const struct path *path, u64 ino, struct file_mapping *ret);
+
 /*
  * The mapping that covers @off, holes included (implied ones reach to the next item, or to
  * UINT64_MAX). Read side: I/O possible, tree lock taken and released.

@@ -193,21 +193,6 @@ struct extent_walk {
 	struct log_ranges summed; /* addresses whose checksums are new */
 };
 
-static bool extent_here(const struct path *path, u64 ino, struct file_mapping *ret)
-{
-	struct key key;
-
-	if (path_at_end(path))
-		return false;
-	key = path_key(path);
-	if (key.objectid != ino || key.type != BTRFS_EXTENT_DATA_KEY)
-		return false;
-	file_mapping_decode(path_data(path), path_size(path), key.offset, ret);
-	if (ret->type == MAPPING_INLINE)
-		ret->len = ALIGN_UP(MAX(ret->len, (u64)1), (u64)path->root->fs->sectorsize);
-	return true;
-}
-
 /* At the first extent that ends behind @start, or at something else behind it: 0; 1 nothing there. */
 static int first_extent(struct root *root, u64 ino, u64 start, struct path *path)
 {
@@ -221,7 +206,7 @@ static int first_extent(struct root *root, u64 ino, u64 start, struct path *path
 	}
 	if (r < 0)
 		return r;
-	return extent_here(path, ino, &m) && mapping_end(&m) > start ? 0 : tree_next(path);
+	return file_extent_here(path, ino, &m) && mapping_end(&m) > start ? 0 : tree_next(path);
 }
 
 static int add_hole(struct extent_walk *w, u64 start, u64 end)
@@ -283,7 +268,7 @@ static int walk_range(struct extent_walk *w, u64 start, u64 end)
 		return 0;
 	low = w->pos = start;
 	for (r = first_extent(inode->root, inode->ino, start, &path); r == 0; r = tree_next(&path)) {
-		if (!extent_here(&path, inode->ino, &m) || m.off >= end)
+		if (!file_extent_here(&path, inode->ino, &m) || m.off >= end)
 			break;
 		low = MIN(low, m.off);
 		r = add_extent(w, &path, &m, start, end);

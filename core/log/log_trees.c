@@ -99,19 +99,6 @@ static int put_missing(struct trans *trans, struct root *tree, const struct log_
 	return r;
 }
 
-static bool decode_here(const struct path *path, u64 ino, struct file_mapping *ret)
-{
-	struct key key;
-
-	if (path_at_end(path))
-		return false;
-	key = path_key(path);
-	if (key.objectid != ino || key.type != BTRFS_EXTENT_DATA_KEY)
-		return false;
-	file_mapping_decode(path_data(path), path_size(path), key.offset, ret);
-	return true;
-}
-
 /* Write-locked at the first logged extent that meets [start, end): 0; 1 none. */
 static int find_extent(struct trans *trans, struct root *tree, u64 ino, u64 start, u64 end,
 		       struct path *path, struct file_mapping *ret)
@@ -119,12 +106,12 @@ static int find_extent(struct trans *trans, struct root *tree, u64 ino, u64 star
 	struct key key = file_extent_key(ino, start);
 	int r = tree_search_cow_prev(trans, tree, &key, -1, path);
 
-	if (r >= 0 && decode_here(path, ino, ret) && mapping_end(ret) > start)
+	if (r >= 0 && file_extent_here(path, ino, ret) && mapping_end(ret) > start)
 		return 0;
 	r = tree_search_cow_next(trans, tree, &key, -1, path);
 	if (r < 0)
 		return r == -ENOENT ? 1 : r;
-	return decode_here(path, ino, ret) && ret->off < end ? 0 : 1;
+	return file_extent_here(path, ino, ret) && ret->off < end ? 0 : 1;
 }
 
 /* Leaves of the item at @path what lies outside of [start, end). */
