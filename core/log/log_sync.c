@@ -139,8 +139,11 @@ static int sync_all(struct trans *trans, struct tree_log *log)
 	struct btrfs_super_block sb = log->base;
 	struct fs *fs = trans->fs;
 	u64 sync = log->next_sync;
-	int r = forbidden(trans, log) ? 1 : log_trees_settle(trans, log);
+	int r = forbidden(trans, log);
 
+	SP("fy.settle");
+	if (r == 0)
+		r = log_trees_settle(trans, log);
 	if (r == 0)
 		r = log_nodes_freeze(fs, &log->nodes, &frozen);
 	/* a chunk that came meanwhile may hold a node of the log, and only a commit tells where it is */
