@@ -64,6 +64,8 @@ static int clone_joined(struct trans *trans, struct clone *c)
 	if (mapping_has_extent(&m)) {
 		r = add_reference(trans, c, &m, done - c->to);
 		SP("rf.ref", .ino = c->src->ino, .bytenr = m.disk_bytenr);
+	} else {
+		r = file_add_hole(trans, c->dst, c->to, done);
 	}
 	if (r == 0)
 		r = inode_mark_dirty(c->dst, trans);

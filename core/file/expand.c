@@ -13,17 +13,22 @@
 #include "core/fs.h"
 #include "core/trans/transaction.h"
 
+int file_add_hole(struct trans *trans, struct inode *inode, u64 start, u64 end)
+{
+	struct file_mapping m = {.type = MAPPING_HOLE, .off = start, .len = end - start,
+				 .ram_bytes = end - start, .generation = trans->transid};
+
+	if (fs_has_incompat(inode->fs, BTRFS_FEATURE_INCOMPAT_NO_HOLES))
+		return 0;
+	return file_extent_insert(trans, inode, &m);
+}
+
 static int add_hole(struct inode *inode, u64 start, u64 end)
 {
 	_cleanup_trans_ struct trans trans = {};
-	struct file_mapping m = {.type = MAPPING_HOLE, .off = start, .len = end - start,
-				 .ram_bytes = end - start};
 	int r = trans_join(inode->fs, 2, &trans);
 
-	if (r < 0)
-		return r;
-	m.generation = trans.transid;
-	return file_extent_insert(&trans, inode, &m);
+	return r < 0 ? r : file_add_hole(&trans, inode, start, end);
 }
 
 /* Hole items for what is not mapped in [start, end). */

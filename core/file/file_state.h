@@ -84,6 +84,9 @@ void flusher_throttle(struct inode *inode);
 _must_check_ int file_zero_end(struct inode *inode, struct file_state *st, u64 size);
 _must_check_ int file_expand(struct inode *inode, struct file_state *st, u64 old_size, u64 start);
 
+/* A hole item for [start, end), where nothing is mapped, if the image wants one. Joined, with 2 items. */
+_must_check_ int file_add_hole(struct trans *trans, struct inode *inode, u64 start, u64 end);
+
 /* Hole items for what is not mapped in [start, end), if the image wants them. Not joined. */
 _must_check_ int file_add_holes(struct inode *inode, u64 start, u64 end);
 

@@ -6,10 +6,11 @@ one that was begun, sector by sector; if these are one state, it is exactly that
 import os
 import random
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from harness import files, image as images, ioctls
+from harness import devices, files, image as images, ioctls, quotas, simple_quotas
 from harness.kernel import KernelMount
 from harness.subject import Subject
 from harness.superblock import LOG_ROOT, read as read_super
@@ -30,7 +31,8 @@ class State:
 
 
 class History:
-    """Of one file: [(size of the record when the change began, state)], and which of them were fsynced by when."""
+    """Of one file: [(when the change began, state)], and which of them were fsynced by when; nanoseconds of the clock that
+    records have."""
 
     def __init__(self, at, state):
         self.states, self.synced, self.told = [(at, state)], [], ["create"]
@@ -39,24 +41,25 @@ class History:
     def last(self):
         return self.states[-1][1]
 
-    def between(self, size):
-        """States that a crash may leave when the record is @size long; None: nothing was promised."""
-        low = max((n for when, n in self.synced if when <= size), default=None)
+    def between(self, crash):
+        """States that a crash may leave at that moment; None: nothing was promised."""
+        low = max((n for when, n in self.synced if when <= crash), default=None)
         if low is None:
             return None
-        return [s for i, (when, s) in enumerate(self.states) if i >= low and (i == low or when < size)]
+        return [s for i, (when, s) in enumerate(self.states) if i >= low and (i == low or when < crash)]
 
 
 class Writer:
     """One thread with a folder of its own; older folders in it are left alone in a mount until it moves something out of one."""
 
-    def __init__(self, mnt, folder, record_path, seed):
-        self.mnt, self.folder, self.record_path = mnt, folder, record_path
+    def __init__(self, mnt, folder, seed):
+        self.mnt, self.folder = mnt, folder
         self.rng, self.histories, self.made = random.Random(seed), [], 0
         self.dirs, self.older = [folder], []
 
-    def now(self):
-        return os.path.getsize(self.record_path)
+    @staticmethod
+    def now():
+        return time.monotonic_ns()
 
     def path(self, name):
         return os.path.join(self.mnt, name)
@@ -254,9 +257,9 @@ class Writer:
 ORPHAN = "orphan"
 
 
-def prepare(mnt, record_path, seed, writers=3, older=4):
+def prepare(mnt, seed, writers=3, older=4):
     """The writers, and a file with the highest number, held open without a name: the next mount deletes it first of all."""
-    made = [Writer(mnt, f"w{n}", record_path, seed * 100 + n) for n in range(writers)]
+    made = [Writer(mnt, f"w{n}", seed * 100 + n) for n in range(writers)]
     for w in made:
         w.prepare(older)
     orphan = os.path.join(mnt, ORPHAN)
@@ -325,38 +328,83 @@ def mixed(got, states, n):
 
 
 class Judge:
-    """Judges crash states; small enough to be sent to a worker process."""
+    """Judges crash states; small enough to be sent to a worker process. @quota: full, simple or None."""
 
-    def __init__(self, kind, build, ours=True):
-        self.kind, self.build, self.ours = kind, build, ours
+    def __init__(self, kind, build, ours=True, quota=None):
+        self.kind, self.build, self.ours, self.quota = kind, build, ours, quota
 
-    def __call__(self, path, allowed):
+    def __call__(self, image, allowed):
         """(None if the state is good, else what is wrong with it; whether there was a log)."""
-        logged = False
+        logged, twin = False, None
         try:
-            logged = read_super(path).u64(LOG_ROOT) != 0
-            images.check(path, csums=True)
+            logged = self.has_log(image)
+            self.check(image)
             if self.ours:
-                self._ours(images.copy(path, path + ".ours"), allowed)
-            with KernelMount(path) as mnt:
+                twin = self.copy(image)
+                self._ours(twin, allowed)
+            with self.kernel(image) as mnt:
                 for states in allowed:
                     judge_file(mnt, states)
-            images.check(path, csums=True, what="after the kernel's replay")
+            self.check(image, what="after the kernel's replay")
             return None, logged
         except Exception as e:
             return f"{type(e).__name__}: {e}", logged
         finally:
-            for p in (path, path + ".ours"):
-                if os.path.exists(p):
-                    os.unlink(p)
+            self.remove(image)
+            if twin:
+                self.remove(twin)
 
-    def _ours(self, path, allowed):
+    def _ours(self, image, allowed):
         subject = Subject(self.kind, self.build)
         try:
-            m = subject.mount(path)
+            m = self.mount(subject, image)
             for states in allowed:
                 judge_file(m.path, states)
             m.umount()
-            images.check(path, csums=True, what="after our replay")
+            self.check(image, what="after our replay")
+            if self.quota:
+                {"full": quotas, "simple": simple_quotas}[self.quota].verify(image)
         finally:
             subject.close_all()
+
+    # ---- what an image is ----
+
+    kernel = KernelMount
+
+    def has_log(self, image):
+        return read_super(image).u64(LOG_ROOT) != 0
+
+    def check(self, image, what=""):
+        if self.quota != "simple" or simple_quotas.programs_know_simple_quotas():
+            images.check(image, csums=True, what=what)
+
+    def copy(self, image):
+        return images.copy(image, image + ".ours")
+
+    def mount(self, subject, image):
+        return subject.mount(image)
+
+    def remove(self, image):
+        os.unlink(image)
+
+
+class DevicesJudge(Judge):
+    """The same for images of several devices, one after the other: the kernel knows them by their common uuid."""
+
+    kernel = devices.KernelDevices
+
+    def has_log(self, image):
+        return any(read_super(path).u64(LOG_ROOT) for path in image)
+
+    def check(self, image, what=""):
+        devices.check(image)
+
+    def copy(self, image):
+        return devices.copy(image, ".ours")
+
+    def mount(self, subject, image):
+        return subject.mount(image[0], devices.options(image))
+
+    def remove(self, image):
+        for path in image:
+            os.unlink(path)

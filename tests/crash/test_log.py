@@ -9,8 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness import dump, files, image as images, ioctls, recorder, superblock
+from harness import dump, files, image as images, ioctls, quotas, recorder, simple_quotas, superblock
 from harness.kernel import KernelMount
+from harness.shell import run
 from harness.subject import Subject
 from harness.superblock import Superblock
 
@@ -21,13 +22,24 @@ pytestmark = [pytest.mark.fuse_only, pytest.mark.hooks]
 STATES, FULL_STATES = 40, 200
 
 
-def record(build, scratch, seed, mkfs=(), options="", **kw):
+def enable_quotas(image, quota):
+    with KernelMount(image) as mnt:
+        if quota == "simple":
+            simple_quotas.enable(mnt)
+        else:
+            run("btrfs", "quota", "enable", mnt)
+            quotas.rescan(mnt)
+
+
+def record(build, scratch, seed, mkfs=(), options="", quota=None, **kw):
     earlier = images.make(os.path.join(scratch, "earlier"), 512, *mkfs)
+    if quota:
+        enable_quotas(earlier, quota)
     base, record_path = os.path.join(scratch, "base"), os.path.join(scratch, "record")
     subject = Subject("btrfuse", build)
     try:
         m = subject.mount(earlier, options)
-        writers, orphan = log_campaign.prepare(m.path, record_path, seed)
+        writers, orphan = log_campaign.prepare(m.path, seed)
         images.copy(earlier, base)
         os.close(orphan)
         m.umount()
@@ -38,13 +50,14 @@ def record(build, scratch, seed, mkfs=(), options="", **kw):
         m.umount()
     finally:
         subject.close_all()
-    images.judge(image)
-    return SimpleNamespace(log=recorder.Log(record_path), base=base, histories=histories, scratch=scratch)
+    if quota != "simple":               # old programs refuse such images
+        images.judge(image)
+    return SimpleNamespace(log=recorder.Log(record_path), base=base, histories=histories, scratch=scratch, quota=quota)
 
 
 def judge_states(build, recorded, wanted, seed, ours=True, plan=None, stop_at_first=False):
     """(states judged, those with a log, failures in words)."""
-    judge = log_campaign.Judge("btrfuse", build, ours)
+    judge = log_campaign.Judge("btrfuse", build, ours, recorded.quota)
     waiting, failures, logged, done = [], [], 0, 0
     log = recorded.log
 
@@ -60,8 +73,8 @@ def judge_states(build, recorded, wanted, seed, ours=True, plan=None, stop_at_fi
     with ProcessPoolExecutor(2) as pool:
         for state, build_state in recorder.states(log, recorded.base, recorded.scratch, wanted, seed, plan):
             path = build_state(os.path.join(recorded.scratch, f"state{done}"))
-            size = log.events[state.position - 1].end if state.position else 0
-            allowed = [s for s in (h.between(size) for h in recorded.histories) if s]
+            crash = log.time_at(state.position)
+            allowed = [s for s in (h.between(crash) for h in recorded.histories) if s]
             waiting.append((state, pool.submit(judge, path, allowed)))
             done += 1
             collect(3)
@@ -78,6 +91,9 @@ FORMS = {
     "sha256, nodatacow": (("--csum", "sha256"), "nodatacow"),
     "lzo by force": ((), "compress-force=lzo"),
     "old forms": (("-O", "^extref,^skinny-metadata"), "nodatasum"),
+    "holes as items": (("-O", "^no-holes"), ""),
+    "quotas": ((), "", "full"),
+    "simple quotas": ((), "", "simple"),
 }
 
 

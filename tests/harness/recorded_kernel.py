@@ -1,6 +1,5 @@
 """The kernel's btrfs on disks that log what is written to them: every image that it would have left, had it been killed."""
 import os
-import struct
 import subprocess
 
 from . import copying, recorder
@@ -9,7 +8,6 @@ from .kernel import Loop
 from .shell import run, wait_until
 
 SUPER = recorder.SUPERBLOCKS[0]
-TIME_AT = 32            # in a record
 
 
 class RecordedDisk:
@@ -80,23 +78,11 @@ class RecordedKernel:
         try:
             for number, when in enumerate(commit_times(logs[0])):
                 for log, walker in zip(logs, walkers):
-                    walker.advance(position_at(log, when))
+                    walker.advance(log.position_at(when))
                 yield number, lambda paths: [w.build(w.boundary(), p) for w, p in zip(walkers, paths)]
         finally:
             for walker in walkers:
                 walker.close()
-
-
-def event_time(log, event):
-    return struct.unpack_from("<Q", log.map, event.at + TIME_AT)[0]
-
-
-def position_at(log, when):
-    """Behind the last event that is not younger."""
-    for i, e in enumerate(log.events):
-        if event_time(log, e) > when:
-            return i
-    return len(log.events)
 
 
 def commit_times(log):
@@ -105,11 +91,11 @@ def commit_times(log):
     for e in log.events:
         if e.type == recorder.WRITE:
             if durable:
-                found.append(event_time(log, e) - 1)
+                found.append(log.time(e) - 1)
                 durable = False
             written = written or e.off <= SUPER < e.off + e.len
         elif e.type == recorder.FLUSH_DONE and written:
             written, durable = False, True
     if durable:                             # the unmount's
-        found.append(event_time(log, log.events[-1]))
+        found.append(log.time(log.events[-1]))
     return found

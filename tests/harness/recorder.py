@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from . import copying
 
 _RECORD = struct.Struct("<IIQQQQ")
+_TIME_AT = 32            # in a record: nanoseconds of the monotonic clock
 MAGIC = 0x43455242
 WRITE, WRITE_DONE, FLUSH, FLUSH_DONE, DISCARD, DISCARD_DONE, FAILED, MARK = range(1, 9)
 PIECE = 4096
@@ -52,6 +53,20 @@ class Log:
 
     def data(self, event):
         return self.map[event.data:event.data + event.len]
+
+    def time(self, event):
+        return struct.unpack_from("<Q", self.map, event.at + _TIME_AT)[0]
+
+    def time_at(self, position):
+        """Of the latest event before @position: what was begun or promised after it does not count for a crash there."""
+        return max(map(self.time, self.events[:position]), default=0)
+
+    def position_at(self, when):
+        """Behind the last event before the first that is younger."""
+        for i, e in enumerate(self.events):
+            if self.time(e) > when:
+                return i
+        return len(self.events)
 
     def flushes(self):
         """Indices of FLUSH events that completed."""

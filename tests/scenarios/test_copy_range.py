@@ -110,6 +110,25 @@ def test_an_aligned_copy_shares_the_extent(subject, image):
     assert places[0] == places[1] != set()
 
 
+@pytest.mark.parametrize("mkfs", [(), ("-O", "^no-holes")], ids=["holes implied", "holes as items"])
+def test_a_hole_is_copied(subject, scratch, mkfs):
+    """Over data, over a hole, and behind the end: a range without an item is an error where holes have items."""
+    image = images.make(os.path.join(scratch, "img"), 512, *mkfs)
+    m = subject.mount(image)
+    one = bytearray(os.urandom(64 << 10)) + bytes(128 << 10) + os.urandom(64 << 10)
+    two = bytearray(os.urandom(200 << 10))
+    files.write(m.join("a"), one[:64 << 10])
+    files.write(m.join("a"), one[192 << 10:], 192 << 10)
+    files.write(m.join("b"), two)
+    for to in (32 << 10, 96 << 10, 500 << 10):
+        assert copy_range(m.join("a"), 0, m.join("b"), to, len(one)) == len(one)
+        two.extend(bytes(max(0, to - len(two))))
+        two[to:to + len(one)] = one
+    assert files.read(m.join("b")) == two
+    m.umount()
+    images.check(image)
+
+
 @pytest.mark.fuse_only
 @pytest.mark.hooks
 def test_copy_over_what_is_being_written_back(subject, image):
