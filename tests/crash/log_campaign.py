@@ -101,6 +101,17 @@ class Writer:
         at, count = self.rng.randrange(SIZE_MAX), self.rng.choice((4096, 60_000))
         return {}, lambda: files.fallocate(path, at, count, files.KEEP_SIZE)
 
+    def allocate(self, old, path):
+        at, count = self.rng.randrange(SIZE_MAX), self.rng.choice((100, 4096, 60_000))
+        return {"content": old.content.ljust(at + count, b"\0")}, lambda: files.fallocate(path, at, count)
+
+    def zero_range(self, old, path):
+        at, count, keep = self.rng.randrange(SIZE_MAX), self.rng.choice((100, 9000, 60_000)), self.rng.choice((0, files.KEEP_SIZE))
+        content = old.content if keep else old.content.ljust(at + count, b"\0")
+        zeroes = bytes(max(0, min(count, len(content) - at)))
+        return ({"content": content[:at] + zeroes + content[at + len(zeroes):]},
+                lambda: files.fallocate(path, at, count, files.ZERO_RANGE | keep))
+
     def chmod(self, old, path):
         mode = self.rng.choice((0o600, 0o640, 0o755))
         return {"mode": mode}, lambda: os.chmod(path, mode)
@@ -146,7 +157,7 @@ class Writer:
                 os.close(dst)
         return {"content": other.content[:count] + old.content[count:]}, call
 
-    CHANGES = (["write", "append", "aligned"] * 4 + ["truncate", "shrink_and_grow", "punch", "preallocate", "clone"] * 2 +
+    CHANGES = (["write", "append", "aligned"] * 4 + ["truncate", "shrink_and_grow", "punch", "preallocate", "allocate", "zero_range", "clone"] * 2 +
                ["chmod", "set_xattr", "remove_xattr", "link", "unlink", "rename"])
 
     def new_name(self):

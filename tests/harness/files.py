@@ -5,7 +5,7 @@ import os
 from . import ioctls
 
 LIBC = ctypes.CDLL(None, use_errno=True)
-KEEP_SIZE, PUNCH_HOLE = 1, 2
+KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE = 1, 2, 16
 
 
 def write(path, data, offset=0, flags=os.O_CREAT | os.O_WRONLY, sync=False):

@@ -16,6 +16,7 @@ class Loop:
     """A loop device over a file; detached by close(), whatever happened."""
 
     def __init__(self, path, readonly=False):
+        self.path = path
         argv = ["losetup", "-f", "--show"] + (["-r"] if readonly else []) + [path]
         for attempt in range(20):
             try:
@@ -27,12 +28,21 @@ class Loop:
                 time.sleep(0.05)
 
     def close(self):
+        """Detaches it, and waits until it is gone: a program of somebody else that looks at all devices may have it open."""
         if self.device:
             for _ in range(50):
-                if run("losetup", "-d", self.device, check=False).returncode == 0:
+                run("losetup", "-d", self.device, check=False)
+                if not self._is_there():
                     break
                 time.sleep(0.05)
             self.device = None
+
+    def _is_there(self):
+        try:
+            with open(f"/sys/block/{os.path.basename(self.device)}/loop/backing_file") as f:
+                return f.read().strip() == self.path
+        except OSError:
+            return False
 
 
 class KernelMount:
