@@ -11,6 +11,9 @@
 #include "fuse/ioctl.h"
 
 #define WAIT_MS 200
+#ifndef BTRFS_QUOTA_CTL_ENABLE_SIMPLE_QUOTA /* linux/btrfs.h of 6.7 */
+#define BTRFS_QUOTA_CTL_ENABLE_SIMPLE_QUOTA 4
+#endif
 
 int ioctl_quota_ctl(struct ioctl_call *c)
 {
@@ -21,7 +24,9 @@ int ioctl_quota_ctl(struct ioctl_call *c)
 		return quota_enable(c->e->fs);
 	case BTRFS_QUOTA_CTL_DISABLE:
 		return quota_disable(c->e->fs);
-	default: /* simple quotas are begun by the kernel only */
+	case BTRFS_QUOTA_CTL_ENABLE_SIMPLE_QUOTA:
+		return quota_enable_simple(c->e->fs);
+	default:
 		return -EOPNOTSUPP;
 	}
 }

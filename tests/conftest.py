@@ -15,7 +15,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from harness import image as images     # noqa: E402
-from harness import places              # noqa: E402
+from harness import newer_progs, places  # noqa: E402
 from harness.kernel import KernelMount  # noqa: E402
 from harness.subject import Subject, remove_scratch  # noqa: E402
 
@@ -82,6 +82,14 @@ def session_scratch():
     path = places.make_scratch()
     yield path
     remove_scratch(path)
+
+
+@pytest.fixture(scope="session")
+def progs(session_scratch):
+    """btrfs-progs 6.14."""
+    folder = os.path.join(session_scratch, "progs")
+    os.makedirs(folder, exist_ok=True)
+    return newer_progs.unpack(folder)
 
 
 @pytest.fixture

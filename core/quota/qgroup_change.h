@@ -3,7 +3,7 @@
  * qgroup_change.h - switching quotas on and off, groups, their members and limits.
  *
  * Each call is an exclusive section of its own and durable when it returns 0 (or 1). What it refuses
- * it refuses before anything changes. All but quota_enable(): -ENOTCONN while quotas are off. No locks
+ * it refuses before anything changes. All but enabling: -ENOTCONN while quotas are off. No locks
  * held. The answers are the kernel's, for the same ioctls.
  */
 #ifndef CORE_QUOTA_QGROUP_CHANGE_H
@@ -18,6 +18,8 @@ struct fs;
 /* Full accounting, with a group for each subvolume; sums come with the rescan that begins with it.
  * 0, also if quotas are on. */
 _must_check_ int quota_enable(struct fs *fs);
+/* Simple accounting of what is made from now on. 0, also if quotas of either kind are on. */
+_must_check_ int quota_enable_simple(struct fs *fs);
 /* Forgets everything: the quota tree goes. */
 _must_check_ int quota_disable(struct fs *fs);
 

@@ -217,10 +217,13 @@ static int insert_zeroed(struct trans *trans, struct quota *q, u64 objectid, u8 
 int qgroup_items_begin(struct trans *trans, struct quota *q)
 {
 	struct key key = KEY(0, BTRFS_QGROUP_STATUS_KEY, 0);
-	struct btrfs_qgroup_status_item item = {};
+	/* of this size with full accounting as well: programs that see the feature look for it */
+	u8 item[QGROUP_STATUS_ENABLE_GEN + sizeof(u64)] = {};
 
-	put_le64(&item.version, BTRFS_QGROUP_STATUS_VERSION);
-	return tree_insert(trans, q->fs->quota_root, &key, &item, QGROUP_STATUS_SIZE);
+	put_le64(item + offsetof(struct btrfs_qgroup_status_item, version),
+		 BTRFS_QGROUP_STATUS_VERSION);
+	put_le64(item + QGROUP_STATUS_ENABLE_GEN, quota_is_simple(q) ? q->enable_gen : 0);
+	return tree_insert(trans, q->fs->quota_root, &key, item, sizeof(item));
 }
 
 static int delete_item(struct trans *trans, struct quota *q, u64 objectid, u8 type, u64 offset)

@@ -249,18 +249,23 @@ static int leaves_of(struct way *way, struct root *root, const struct ref_count 
 	return r == -ENOENT ? 0 : MIN(r, 0);
 }
 
+/* 1: the subvolume that the reference names, borrowed; 0: it names none that is there. */
+static int named_root(struct way *way, const struct ref *ref, struct root **ret)
+{
+	int r = qgroup_counts_tree(ref->root) ? state_root(way->st, ref->root, ret) : -ENOENT;
+
+	return r == 0 ? 1 : r == -ENOENT ? 0 : r;
+}
+
 static int data_holders(struct way *way, const struct ref_count *held)
 {
 	_cleanup_root_list_ struct root_list leaves = {};
 	s64 missing = held->count;
 	struct root *root;
-	int r;
+	int r = named_root(way, &held->ref, &root);
 
-	if (!qgroup_counts_tree(held->ref.root))
-		return 0;
-	r = state_root(way->st, held->ref.root, &root);
-	if (r < 0)
-		return r == -ENOENT ? 0 : r;
+	if (r <= 0)
+		return r;
 	if (!root->last_snapshot) /* it has never shared anything */
 		return root_list_add(way->found, root->id);
 	r = leaves_of(way, root, held, &leaves, &missing);
@@ -309,13 +314,10 @@ static int node_holders(struct way *way, const struct ref_count *held)
 	struct key first = KEY_MIN;
 	struct root *root;
 	u64 parent = 0;
-	int r;
+	int r = named_root(way, &held->ref, &root);
 
-	if (!qgroup_counts_tree(held->ref.root))
-		return 0;
-	r = state_root(way->st, held->ref.root, &root);
-	if (r < 0)
-		return r == -ENOENT ? 0 : r;
+	if (r <= 0)
+		return r;
 	/* what is above a node is no older than the node */
 	if (!full && way->info->generation > root->last_snapshot)
 		return root_list_add(way->found, root->id);

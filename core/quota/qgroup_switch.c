@@ -11,6 +11,7 @@
 #include "core/subvol/root_table.h"
 #include "core/trans/transaction.h"
 #include "core/tree/item.h"
+#include "disk/volume/volume.h"
 
 #define SWITCH_ITEMS 64u
 
@@ -81,7 +82,8 @@ int quota_tree_get(struct fs *fs, struct root **ret)
 	return 0;
 }
 
-static int switch_on(struct trans *trans, struct quota *q)
+/* The quota tree, with a group for each subvolume. */
+static int make_tree(struct trans *trans, struct quota *q)
 {
 	struct root *root = NULL;
 	int r = root_create(trans, BTRFS_QUOTA_TREE_OBJECTID, &root);
@@ -90,8 +92,13 @@ static int switch_on(struct trans *trans, struct quota *q)
 		return r;
 	set_tree(q, root);
 	r = qgroup_items_begin(trans, q);
-	if (r == 0)
-		r = add_subvolumes(trans, q);
+	return r < 0 ? r : add_subvolumes(trans, q);
+}
+
+static int switch_on(struct trans *trans, struct quota *q)
+{
+	int r = make_tree(trans, q);
+
 	if (r < 0)
 		return r;
 	MUTEX_SCOPE(&q->lock);
@@ -101,6 +108,25 @@ static int switch_on(struct trans *trans, struct quota *q)
 	atomic_store(&q->on, true);
 	delayed_refs_trace(q->fs, true);
 	return 0;
+}
+
+/* Counted is what is made from the next transaction on: this one has made extents already. The
+ * feature stays for good, as do the owners in extent items. */
+static int switch_on_simple(struct trans *trans, struct quota *q)
+{
+	int r;
+
+	volume_use_feature(q->fs->vol, BTRFS_FEATURE_INCOMPAT_SIMPLE_QUOTA);
+	atomic_fetch_or(&q->fs->incompat_used, BTRFS_FEATURE_INCOMPAT_SIMPLE_QUOTA);
+	mutex_lock(&q->lock);
+	q->flags = BTRFS_QGROUP_STATUS_FLAG_ON | BTRFS_QGROUP_STATUS_FLAG_SIMPLE_MODE;
+	q->enable_gen = trans->transid + 1;
+	q->gave_up = false;
+	mutex_unlock(&q->lock);
+	r = make_tree(trans, q);
+	if (r == 0)
+		atomic_store(&q->on, true);
+	return r;
 }
 
 typedef int switch_fn(struct trans *trans, struct quota *q);
@@ -128,6 +154,11 @@ static int switch_run(struct fs *fs, bool on, switch_fn *apply, const char *what
 int quota_enable(struct fs *fs)
 {
 	return switch_run(fs, true, switch_on, "enabling quotas");
+}
+
+int quota_enable_simple(struct fs *fs)
+{
+	return switch_run(fs, true, switch_on_simple, "enabling simple quotas");
 }
 
 /* Who is looking at the tree keeps it in memory, however often it goes. */

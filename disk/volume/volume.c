@@ -64,6 +64,11 @@ u64 volume_generation(const struct volume *vol)
 	return __atomic_load_n(&vol->generation, __ATOMIC_ACQUIRE);
 }
 
+void volume_use_feature(struct volume *vol, u64 incompat)
+{
+	__atomic_fetch_or(&vol->features, incompat, __ATOMIC_RELEASE);
+}
+
 u64 volume_failed_super_copies(const struct volume *vol)
 {
 	return __atomic_load_n(&vol->failed_super_copies, __ATOMIC_RELAXED);
@@ -84,7 +89,8 @@ struct check_env volume_env(const struct volume *vol)
 		.nodesize = vol->nodesize,
 		.sectorsize = vol->sectorsize,
 		.csum_size = vol->csum_size,
-		.incompat_flags = get_le64(&vol->super.incompat_flags),
+		.incompat_flags = get_le64(&vol->super.incompat_flags) |
+				  __atomic_load_n(&vol->features, __ATOMIC_ACQUIRE),
 		.generation = volume_generation(vol) + 1,
 		.fsid = vol->node_fsid,
 		.seed_fsids = vol->seed_fsids[0],

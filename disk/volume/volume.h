@@ -186,6 +186,10 @@ void volume_super_stripes(struct volume *vol, const struct chunk *chunk,
  */
 u64 volume_generation(const struct volume *vol);
 
+/* From now on the checkers accept what needs this incompatible feature; whoever writes the superblock
+ * names it there. */
+void volume_use_feature(struct volume *vol, u64 incompat);
+
 /* What went wrong and right so far. */
 struct volume_stats {
 	u64 read_errors, csum_errors, generation_errors, write_errors, flush_errors, repaired;

@@ -35,6 +35,7 @@ struct volume {
 	void *verify_ctx;
 	/* atomic */
 	u64 generation; /* of the newest superblock written or read */
+	u64 features;   /* incompatible ones that came into use since it was opened */
 	u64 failed_super_copies;
 	struct volume_stats stats;
 

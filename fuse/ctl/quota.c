@@ -9,14 +9,16 @@
 
 #include "fuse/ctl/ctl.h"
 
-static int control(int argc, char **argv, const char *name, __u64 command)
+#ifndef BTRFS_QUOTA_CTL_ENABLE_SIMPLE_QUOTA /* linux/btrfs.h of 6.7 */
+#define BTRFS_QUOTA_CTL_ENABLE_SIMPLE_QUOTA 4
+#endif
+
+static int control(const char *path, __u64 command)
 {
 	struct btrfs_ioctl_quota_ctl_args args = {.cmd = command};
 	int fd, err;
 
-	if (!ctl_one_argument(name, argc, 1))
-		return 1;
-	fd = ctl_open_dir(argv[1]);
+	fd = ctl_open_dir(path);
 	if (fd < 0)
 		return 1;
 	err = ioctl(fd, BTRFS_IOC_QUOTA_CTL, &args) < 0 ? errno : 0;
@@ -29,12 +31,26 @@ static int control(int argc, char **argv, const char *name, __u64 command)
 
 static int enable_command(struct ctl *ctl, int argc, char **argv)
 {
-	return control(argc, argv, "quota enable", BTRFS_QUOTA_CTL_ENABLE);
+	static const struct option options[] = {{"simple", no_argument, NULL, 's'}, {0}};
+	__u64 command = BTRFS_QUOTA_CTL_ENABLE;
+	int c;
+
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, "s", options, NULL)) != -1) {
+		if (c == '?')
+			return ctl_bad_option("quota enable", argv, optopt);
+		command = BTRFS_QUOTA_CTL_ENABLE_SIMPLE_QUOTA;
+	}
+	if (!ctl_one_argument("quota enable", argc, optind))
+		return 1;
+	return control(argv[optind], command);
 }
 
 static int disable_command(struct ctl *ctl, int argc, char **argv)
 {
-	return control(argc, argv, "quota disable", BTRFS_QUOTA_CTL_DISABLE);
+	if (!ctl_one_argument("quota disable", argc, 1))
+		return 1;
+	return control(argv[1], BTRFS_QUOTA_CTL_DISABLE);
 }
 
 static int print_status(int fd)
@@ -106,8 +122,9 @@ static int rescan_command(struct ctl *ctl, int argc, char **argv)
 }
 
 const struct command quota_commands[] = {
-	{"enable", enable_command, "btrfusectl quota enable <path>",
-	 "Enable subvolume quota support for a filesystem.", NULL},
+	{"enable", enable_command, "btrfusectl quota enable [-s] <path>",
+	 "Enable subvolume quota support for a filesystem.",
+	 "    -s|--simple         simple quotas: an extent is accounted to the subvolume that made it\n"},
 	{"disable", disable_command, "btrfusectl quota disable <path>",
 	 "Disable subvolume quota support for a filesystem.", NULL},
 	{"rescan", rescan_command, "btrfusectl quota rescan [-swW] <path>",

@@ -1,4 +1,5 @@
 """btrfs-progs 6.14 from Debian's backports, unpacked beside the installed 6.2 and never installed: for what 6.2 cannot make or check."""
+import contextlib
 import glob
 import os
 
@@ -41,3 +42,13 @@ class Progs:
 
     def run(self, name, *argv, **kw):
         return run(self.path(name), *argv, **kw)
+
+    @contextlib.contextmanager
+    def in_use(self):
+        """Whoever runs a program by its name gets ours meanwhile."""
+        before = os.environ["PATH"]
+        os.environ["PATH"] = os.pathsep.join((os.path.dirname(self.path("btrfs")), os.path.dirname(self.path("mkfs.btrfs")), before))
+        try:
+            yield
+        finally:
+            os.environ["PATH"] = before

@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from harness import files, image as images, ioctls, newer_progs
+from harness import files, image as images, ioctls
 from harness.kernel import KernelMount
 
 MIB = 1 << 20
@@ -12,14 +12,6 @@ FORMS = {
     "block-group-tree, small nodes": ["-O", "block-group-tree", "-n", "4096", "--csum", "blake2"],
     "default": [],
 }
-
-
-@pytest.fixture(scope="session")
-def progs(session_scratch):
-    """Version 6.14."""
-    folder = os.path.join(session_scratch, "progs")
-    os.makedirs(folder, exist_ok=True)
-    return newer_progs.unpack(folder)
 
 
 def make(progs, path, *options):
